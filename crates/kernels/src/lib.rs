@@ -1,0 +1,9 @@
+//! Operations on device buffers, forward and backward side by side in one file an operation.
+//!
+//! Start at [`Backend`]: about forty calls that everything else is built from.
+
+mod attention_layout;
+mod backend;
+
+pub use attention_layout::{AttentionLayout, KeySpan, QueryRun};
+pub use backend::*;
