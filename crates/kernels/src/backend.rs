@@ -196,9 +196,24 @@ pub trait Backend: Send + Sync + Sized + 'static {
     /// `to[i] += factor · from[i]` for `i < len`.
     fn add_scaled(&self, to: &mut Self::Buffer, from: &Self::Buffer, factor: f32, len: usize);
     /// `to[i] = from[indices[i]]`, rows of `width`; `rows` = number of indices.
-    fn gather_rows(&self, from: &Self::Buffer, indices: &Self::Buffer, rows: usize, width: usize, to: &mut Self::Buffer);
+    fn gather_rows(
+        &self,
+        from: &Self::Buffer,
+        indices: &Self::Buffer,
+        rows: usize,
+        width: usize,
+        to: &mut Self::Buffer,
+    );
     /// `to[indices[i]] = from[i]` (or `+=` when `accumulate`), rows of `width`. Indices are distinct.
-    fn scatter_rows(&self, from: &Self::Buffer, indices: &Self::Buffer, rows: usize, width: usize, to: &mut Self::Buffer, accumulate: bool);
+    fn scatter_rows(
+        &self,
+        from: &Self::Buffer,
+        indices: &Self::Buffer,
+        rows: usize,
+        width: usize,
+        to: &mut Self::Buffer,
+        accumulate: bool,
+    );
     /// Inverted dropout: each element is zeroed with probability `p`, else scaled by `1 / (1 - p)`.
     /// The mask is a pure function of `(seed, element index)`, so the backward is the same call on the gradient.
     fn dropout(&self, from: &Self::Buffer, to: &mut Self::Buffer, len: usize, p: f32, seed: u64);
@@ -211,9 +226,25 @@ pub trait Backend: Send + Sync + Sized + 'static {
     // Embedding.
 
     /// `out[i, :] = factor · table[ids[i], :]`, `out` is `f32 [rows, width]`.
-    fn embed(&self, table: &Self::Buffer, ids: &Self::Buffer, rows: usize, width: usize, factor: f32, out: &mut Self::Buffer);
+    fn embed(
+        &self,
+        table: &Self::Buffer,
+        ids: &Self::Buffer,
+        rows: usize,
+        width: usize,
+        factor: f32,
+        out: &mut Self::Buffer,
+    );
     /// `table_gradient[ids[i], :] += factor · gradient[i, :]`, in row order.
-    fn embed_backward(&self, gradient: &Self::Buffer, ids: &Self::Buffer, rows: usize, width: usize, factor: f32, table_gradient: &mut Self::Buffer);
+    fn embed_backward(
+        &self,
+        gradient: &Self::Buffer,
+        ids: &Self::Buffer,
+        rows: usize,
+        width: usize,
+        factor: f32,
+        table_gradient: &mut Self::Buffer,
+    );
 
     // Matrix products.
 
@@ -244,7 +275,16 @@ pub trait Backend: Send + Sync + Sized + 'static {
     );
     /// `c [m, n] = factor · product(a, b)`, or `+=` when `accumulate`. Weight gradients are `Tn` with
     /// `m = out, n = in, k = rows`, `a = dy`, `b = x`, `c` the `f32` gradient.
-    fn matmul(&self, product: Product, shape: Shape, factor: f32, a: &Self::Buffer, b: &Self::Buffer, c: &mut Self::Buffer, accumulate: bool);
+    fn matmul(
+        &self,
+        product: Product,
+        shape: Shape,
+        factor: f32,
+        a: &Self::Buffer,
+        b: &Self::Buffer,
+        c: &mut Self::Buffer,
+        accumulate: bool,
+    );
     /// `bias_gradient[j] += Σ_i dy[i, j]`, in row order.
     fn sum_rows(&self, dy: &Self::Buffer, rows: usize, width: usize, bias_gradient: &mut Self::Buffer);
 
@@ -252,7 +292,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// `y = x / sqrt(mean(x²) + epsilon) · (offset + weight)` on rows of `width` (Zhang & Sennrich 2019, arXiv
     /// 1910.07467; `offset` is 1 for Gemma, else 0). `inverse_rms` (`f32 [rows]`) is kept for the backward.
-    fn rms_norm(&self, x: &Self::Buffer, rows: usize, width: usize, weight: &Self::Buffer, offset: f32, epsilon: f32, y: &mut Self::Buffer, inverse_rms: &mut Self::Buffer);
+    fn rms_norm(
+        &self,
+        x: &Self::Buffer,
+        rows: usize,
+        width: usize,
+        weight: &Self::Buffer,
+        offset: f32,
+        epsilon: f32,
+        y: &mut Self::Buffer,
+        inverse_rms: &mut Self::Buffer,
+    );
     /// `dx (+)= ∂/∂x`, `dweight += ∂/∂weight` when given.
     fn rms_norm_backward(
         &self,
@@ -269,7 +319,17 @@ pub trait Backend: Send + Sync + Sized + 'static {
     );
     /// `y = (x - mean) · inverse_deviation · weight + bias` on rows of `width` (Ba 2016, arXiv 1607.06450).
     /// `statistics` is `f32 [rows, 2]`: mean and inverse deviation.
-    fn layer_norm(&self, x: &Self::Buffer, rows: usize, width: usize, weight: &Self::Buffer, bias: &Self::Buffer, epsilon: f32, y: &mut Self::Buffer, statistics: &mut Self::Buffer);
+    fn layer_norm(
+        &self,
+        x: &Self::Buffer,
+        rows: usize,
+        width: usize,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        epsilon: f32,
+        y: &mut Self::Buffer,
+        statistics: &mut Self::Buffer,
+    );
     /// `dx (+)= ∂/∂x`; `parameters` are `dweight` and `dbias`, added to when given.
     fn layer_norm_backward(
         &self,
@@ -288,20 +348,54 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// Turns `x [rows, heads · head_dim]` in place. `cos` and `sin` are `f32 [positions, rotary_dim / 2]` and
     /// `positions` (`u32 [rows]`) picks their row. `inverse` turns back, which is the backward.
-    fn rope(&self, x: &mut Self::Buffer, rows: usize, shape: RopeShape, positions: &Self::Buffer, cos: &Self::Buffer, sin: &Self::Buffer, inverse: bool);
+    fn rope(
+        &self,
+        x: &mut Self::Buffer,
+        rows: usize,
+        shape: RopeShape,
+        positions: &Self::Buffer,
+        cos: &Self::Buffer,
+        sin: &Self::Buffer,
+        inverse: bool,
+    );
     /// `out[i] = activation(gate[i]) · up[i]` for `i < len`.
     fn gated(&self, activation: Activation, gate: &Self::Buffer, up: &Self::Buffer, len: usize, out: &mut Self::Buffer);
     /// Cotangents of both inputs, overwritten.
-    fn gated_backward(&self, activation: Activation, dout: &Self::Buffer, gate: &Self::Buffer, up: &Self::Buffer, len: usize, dgate: &mut Self::Buffer, dup: &mut Self::Buffer);
+    fn gated_backward(
+        &self,
+        activation: Activation,
+        dout: &Self::Buffer,
+        gate: &Self::Buffer,
+        up: &Self::Buffer,
+        len: usize,
+        dgate: &mut Self::Buffer,
+        dup: &mut Self::Buffer,
+    );
     /// `out[i] = activation(x[i])`.
     fn activate(&self, activation: Activation, x: &Self::Buffer, len: usize, out: &mut Self::Buffer);
-    fn activate_backward(&self, activation: Activation, dout: &Self::Buffer, x: &Self::Buffer, len: usize, dx: &mut Self::Buffer);
+    fn activate_backward(
+        &self,
+        activation: Activation,
+        dout: &Self::Buffer,
+        x: &Self::Buffer,
+        len: usize,
+        dx: &mut Self::Buffer,
+    );
 
     fn plan_attention(&self, layout: &AttentionLayout) -> Self::AttentionPlan;
     /// `out = softmax(mask(q kᵀ · scale)) v`, a head at a time, without ever holding a rows x rows buffer (Dao 2022,
     /// arXiv 2205.14135). `q, out: [query rows, heads · head_dim]`; `k, v: [key rows, kv_heads · head_dim]`;
     /// `log_normalisers`: `f32 [query rows, heads]`, for the backward.
-    fn attention(&self, shape: AttentionShape, plan: &Self::AttentionPlan, q: &Self::Buffer, k: &Self::Buffer, v: &Self::Buffer, out: &mut Self::Buffer, log_normalisers: &mut Self::Buffer);
+    fn attention(
+        &self,
+        shape: AttentionShape,
+        plan: &Self::AttentionPlan,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        v: &Self::Buffer,
+        out: &mut Self::Buffer,
+        log_normalisers: &mut Self::Buffer,
+    );
     /// Cotangents of q, k and v, overwritten. Only for layouts whose key rows are the query rows.
     fn attention_backward(
         &self,
@@ -322,7 +416,15 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// `hidden [rows, in]` are the normed states of the rows that predict something; `weight` is `[vocabulary, in]`.
     /// `softcap` is applied to logits (Gemma 2).
-    fn head(&self, hidden: &Self::Buffer, rows: usize, weight: &Self::Matrix, softcap: Option<f32>, targets: HeadTargets<'_, Self::Buffer>, outputs: HeadOutputs<'_, Self::Buffer>);
+    fn head(
+        &self,
+        hidden: &Self::Buffer,
+        rows: usize,
+        weight: &Self::Matrix,
+        softcap: Option<f32>,
+        targets: HeadTargets<'_, Self::Buffer>,
+        outputs: HeadOutputs<'_, Self::Buffer>,
+    );
     /// `dhidden` (`f32` or activation, overwritten) and, when given, `dweight (f32 [vocabulary, in]) +=`.
     fn head_backward(
         &self,
@@ -340,7 +442,15 @@ pub trait Backend: Send + Sync + Sized + 'static {
     // Optimiser.
 
     /// One fused step on `len` elements; all four buffers are `f32`. `gradient` is left as it is.
-    fn adamw(&self, constants: AdamW, parameter: &mut Self::Buffer, gradient: &Self::Buffer, first_moment: &mut Self::Buffer, second_moment: &mut Self::Buffer, len: usize);
+    fn adamw(
+        &self,
+        constants: AdamW,
+        parameter: &mut Self::Buffer,
+        gradient: &Self::Buffer,
+        first_moment: &mut Self::Buffer,
+        second_moment: &mut Self::Buffer,
+        len: usize,
+    );
 }
 
 /// Bytes of device memory.

@@ -86,7 +86,11 @@ pub trait Engine {
     /// as `<name>.first_moment` and `<name>.second_moment`. A tensor at a time, so that saving needs no second copy.
     fn visit_state(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError>;
     /// Restores what `visit_state` produced; `step` is the optimiser's step count.
-    fn restore_state(&mut self, step: u64, fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>) -> Result<(), ModelError>;
+    fn restore_state(
+        &mut self,
+        step: u64,
+        fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
+    ) -> Result<(), ModelError>;
     /// Accumulated gradients under checkpoint names; tests and self-checks read them.
     fn visit_gradients(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError>;
 
