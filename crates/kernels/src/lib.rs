@@ -4,6 +4,7 @@
 
 mod attention_layout;
 mod backend;
+mod cpu;
 
 pub use attention_layout::{AttentionLayout, KeySpan, QueryRun};
 pub use backend::*;
