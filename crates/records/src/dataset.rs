@@ -1,6 +1,6 @@
 //! What a reader is asked for and what it returns.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write};
 
 use serde::{Deserialize, Serialize};
 
@@ -38,4 +38,49 @@ pub struct Reject {
     pub fix: String,
     /// The row as it stands in the file, shortened.
     pub row: String,
+}
+
+impl Dataset {
+    /// A few lines for people: the format, how many rows, and the refused ones by reason, most frequent first.
+    pub fn describe(&self) -> String {
+        let mut text = format!("format {}, {} records", self.format, self.records.len());
+        if self.rejects.is_empty() {
+            return text;
+        }
+        let mut reasons: BTreeMap<String, (usize, &Reject)> = BTreeMap::new();
+        for reject in &self.rejects {
+            reasons.entry(general(&reject.reason)).or_insert((0, reject)).0 += 1;
+        }
+        let mut reasons: Vec<_> = reasons.into_values().collect();
+        reasons.sort_by_key(|&(count, first)| (std::cmp::Reverse(count), &first.provenance));
+        let _ = write!(text, ", {} rows refused", self.rejects.len());
+        for (count, first) in reasons.iter().take(REASONS_SHOWN) {
+            let _ = write!(text, "\n  {count:>6}  {}  (first: {})", first.reason, first.provenance);
+        }
+        if reasons.len() > REASONS_SHOWN {
+            let _ = write!(text, "\n          and {} other reasons", reasons.len() - REASONS_SHOWN);
+        }
+        text
+    }
+}
+
+const REASONS_SHOWN: usize = 8;
+
+/// A reason without its particulars (numbers and quoted words), so that equal mistakes count together.
+fn general(reason: &str) -> String {
+    let mut general = String::with_capacity(reason.len());
+    for (index, part) in reason.split('"').enumerate() {
+        if index % 2 == 1 {
+            general.push('"');
+            continue;
+        }
+        for character in part.chars() {
+            match character {
+                '0'..='9' if general.ends_with('#') => {}
+                '0'..='9' => general.push('#'),
+                other => general.push(other),
+            }
+        }
+    }
+    general
 }

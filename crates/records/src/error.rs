@@ -7,6 +7,8 @@ use std::path::PathBuf;
 pub enum RecordError {
     #[error("{}: cannot be read: {source}\n  fix: {fix}", path.display())]
     Io { path: PathBuf, source: std::io::Error, fix: String },
+    #[error("{}: cannot be written: {source}\n  fix: {fix}", path.display())]
+    Write { path: PathBuf, source: std::io::Error, fix: String },
     /// The file as a whole is not what its name or first bytes promise.
     #[error("{}: {what}\n  fix: {fix}", path.display())]
     File { path: PathBuf, what: String, fix: String },

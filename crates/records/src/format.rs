@@ -1,6 +1,6 @@
 //! The record formats and the columns by which they are known.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ pub enum Format {
     Messages,
     /// `prompt`, `completion`: strings, or lists of messages.
     PromptCompletion,
-    /// `instruction`, `output`; optional `input`, `system`, `history`.
+    /// `instruction`, `output`; optional `input`, `system`, `history` (Taori et al. 2023, Stanford Alpaca).
     Alpaca,
     /// `conversations`: a list of `{from, value}`; optional `system`, `tools`.
     #[serde(rename = "sharegpt")]
@@ -24,7 +24,40 @@ pub enum Format {
     Text,
 }
 
+/// One field of a format.
+pub(crate) struct Field {
+    /// Our name for it: the key of a column mapping.
+    pub(crate) name: &'static str,
+    /// The columns that hold it where no mapping says otherwise; the first one present is taken.
+    pub(crate) columns: &'static [&'static str],
+    pub(crate) required: bool,
+    /// Columns of well-known data sets that hold the same under another name: never taken unasked, but suggested.
+    pub(crate) known_as: &'static [&'static str],
+}
+
+const fn required(name: &'static str, columns: &'static [&'static str], known_as: &'static [&'static str]) -> Field {
+    Field { name, columns, required: true, known_as }
+}
+
+const fn optional(name: &'static str, columns: &'static [&'static str], known_as: &'static [&'static str]) -> Field {
+    Field { name, columns, required: false, known_as }
+}
+
+const TOOLS: Field = optional("tools", &["tools"], &[]);
+const SYSTEM: Field = optional("system", &["system"], &["system_prompt"]);
+const TEMPLATE_ARGUMENTS: Field = optional("template_arguments", &["chat_template_kwargs"], &[]);
+
 impl Format {
+    /// Every format, in the order in which messages list them.
+    pub const ALL: [Format; 6] = [
+        Format::Messages,
+        Format::ShareGpt,
+        Format::Alpaca,
+        Format::PromptCompletion,
+        Format::HhTranscript,
+        Format::Text,
+    ];
+
     /// The name used in recipes.
     pub fn name(self) -> &'static str {
         match self {
@@ -36,10 +69,56 @@ impl Format {
             Format::Text => "text",
         }
     }
+
+    pub(crate) fn fields(self) -> &'static [Field] {
+        const MESSAGES: &[Field] = &[
+            required("messages", &["messages"], &["conversation", "dialogue", "dialog", "chat", "turns"]),
+            TOOLS,
+            TEMPLATE_ARGUMENTS,
+        ];
+        const PROMPT_COMPLETION: &[Field] = &[
+            required("prompt", &["prompt"], &["question", "query", "input", "instruction"]),
+            required("completion", &["completion"], &["response", "answer", "output", "target"]),
+            TOOLS,
+            TEMPLATE_ARGUMENTS,
+        ];
+        const ALPACA: &[Field] = &[
+            required("instruction", &["instruction"], &["question", "query", "prompt"]),
+            required("output", &["output"], &["response", "answer", "target"]),
+            optional("input", &["input"], &["context"]),
+            SYSTEM,
+            optional("history", &["history"], &[]),
+        ];
+        const SHARE_GPT: &[Field] =
+            &[required("conversations", &["conversations"], &["conversation"]), SYSTEM, TOOLS, TEMPLATE_ARGUMENTS];
+        const TRANSCRIPT: &[Field] = &[required("transcript", &["chosen", "text"], &["transcript", "dialogue"])];
+        const TEXT: &[Field] = &[required("text", &["text"], &["content", "document", "body", "story"])];
+        match self {
+            Format::Messages => MESSAGES,
+            Format::PromptCompletion => PROMPT_COMPLETION,
+            Format::Alpaca => ALPACA,
+            Format::ShareGpt => SHARE_GPT,
+            Format::HhTranscript => TRANSCRIPT,
+            Format::Text => TEXT,
+        }
+    }
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name())
+        formatter.pad(self.name())
+    }
+}
+
+/// A format name that does not exist; the message lists those that do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no record format; use one of messages, sharegpt, alpaca, prompt-completion, hh, text")]
+pub struct UnknownFormat(String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Self, UnknownFormat> {
+        Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| UnknownFormat(name.to_owned()))
     }
 }

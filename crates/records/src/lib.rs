@@ -1,13 +1,51 @@
 //! Typed training records, and the readers and writers of the formats in which they come.
+//!
+//! [`read`] takes a file through three steps, each with its own module:
+//!
+//! 1. `rows`: bytes to JSON objects. The first bytes tell gzip, zstd, Parquet and JSON; the name tells CSV. A row that
+//!    cannot be parsed is refused by itself, and no row may be longer than 16 MiB.
+//! 2. `layout`: the columns of the first rows to a [`Format`], once a file. What is unknown or ambiguous is an error that
+//!    lists the columns found and the mapping that would help.
+//! 3. `convert`: one object to one [`Record`]. What is broken becomes a [`Reject`] with the field, the reason and the fix.
+//!
+//! | format | columns | record |
+//! |---|---|---|
+//! | `messages` | `messages` (`tools`, `chat_template_kwargs`) | conversation |
+//! | `sharegpt` | `conversations` (`system`, `tools`, `chat_template_kwargs`) | conversation |
+//! | `alpaca` | `instruction`, `output` (`input`, `system`, `history`) | conversation |
+//! | `prompt-completion` | `prompt`, `completion` (`tools`, `chat_template_kwargs`) | completion; a conversation if both are message lists |
+//! | `hh` | `chosen` or `text` | conversation |
+//! | `text` | `text` | text |
+//!
+//! Other columns are ignored. [`ReadOptions::columns`] names columns that are called otherwise:
+//!
+//! ```
+//! use camelid_records::{Format, ReadOptions, read_bytes};
+//!
+//! let file = br#"{"instruction": "Name a fruit.", "response": "A pear."}"#;
+//! let options = ReadOptions { columns: [("output".into(), "response".into())].into(), ..ReadOptions::default() };
+//! let dataset = read_bytes("fruit.jsonl".as_ref(), file, &options)?;
+//! assert_eq!(dataset.format, Format::Alpaca);
+//! assert_eq!(dataset.records.len(), 1);
+//! # Ok::<(), camelid_records::RecordError>(())
+//! ```
+//!
+//! This crate knows no tokenizer: whether a record has anything to learn is decided where it is tokenised.
 
+mod convert;
 mod dataset;
 mod error;
+mod fault;
 mod format;
+mod layout;
 mod read;
 mod record;
+mod rows;
+mod write;
 
 pub use dataset::{Dataset, ReadOptions, Reject};
 pub use error::RecordError;
-pub use format::Format;
-pub use read::read;
+pub use format::{Format, UnknownFormat};
+pub use read::{read, read_bytes, read_files};
 pub use record::{Conversation, Message, Provenance, Record, Role};
+pub use write::{Rejects, to_row, write_jsonl};

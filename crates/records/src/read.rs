@@ -1,11 +1,91 @@
-//! From a file to a [`Dataset`].
+//! From files to a [`Dataset`].
 
 use std::path::Path;
 
-use crate::{Dataset, ReadOptions, RecordError};
+use crate::{
+    Dataset, Provenance, ReadOptions, RecordError, Reject,
+    convert::convert,
+    fault::Fault,
+    layout::Layout,
+    rows::{Row, Rows, open, open_bytes},
+};
+
+/// The format is decided from this many rows.
+const SAMPLE_ROWS: usize = 256;
+
+/// After this many refused rows the file is given up: it is not what it is taken for, and the refusals fill the memory.
+const REJECT_LIMIT: usize = 100_000;
 
 /// Reads one file: JSONL, JSON, CSV or Parquet, plain or compressed with gzip or zstd.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Dataset, RecordError> {
-    let _ = options;
-    Err(RecordError::File { path: path.to_owned(), what: "no reader for this file".into(), fix: "use JSONL".into() })
+    collect(path, open(path)?, options)
+}
+
+/// As [`read`], for a file that is in memory. `path` names it in messages and, by its extension, tells CSV from JSON.
+pub fn read_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Dataset, RecordError> {
+    collect(path, open_bytes(path, bytes)?, options)
+}
+
+/// Reads several files into one dataset, in the order given. They must agree in their format.
+pub fn read_files<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<Dataset, RecordError> {
+    let mut whole: Option<Dataset> = None;
+    for path in paths.iter().map(AsRef::as_ref) {
+        let so_far = whole.as_ref().map_or(0, |dataset| dataset.records.len());
+        let limit = options.limit.map(|limit| limit.saturating_sub(so_far));
+        if limit == Some(0) && whole.is_some() {
+            break;
+        }
+        let part = read(path, &ReadOptions { limit, ..options.clone() })?;
+        match &mut whole {
+            None => whole = Some(part),
+            Some(whole) if whole.format == part.format => {
+                whole.records.extend(part.records);
+                whole.rejects.extend(part.rejects);
+            }
+            Some(whole) => {
+                return Err(RecordError::Format {
+                    path: path.to_owned(),
+                    what: format!("this file is {}, the ones before it are {}", part.format, whole.format),
+                    fix: "read files of different formats as separate sources, or set `format` for all".into(),
+                });
+            }
+        }
+    }
+    whole.ok_or_else(|| RecordError::File {
+        path: "data".into(),
+        what: "no files are named".into(),
+        fix: "name at least one data file".into(),
+    })
+}
+
+fn collect(path: &Path, mut rows: Rows<'_>, options: &ReadOptions) -> Result<Dataset, RecordError> {
+    let sample: Vec<Row> = rows.by_ref().take(SAMPLE_ROWS).collect::<Result<_, _>>()?;
+    let layout = Layout::decide(path, &sample, options)?;
+    let limit = options.limit.unwrap_or(usize::MAX);
+    let source = path.display().to_string();
+
+    let mut dataset = Dataset { format: layout.format, records: Vec::new(), rejects: Vec::new() };
+    for row in sample.into_iter().map(Ok).chain(rows) {
+        if dataset.records.len() >= limit {
+            break;
+        }
+        let Row { number, fields, raw } = row?;
+        let provenance = Provenance { source: source.clone(), row: number };
+        match fields.and_then(|fields| convert(&layout, fields, provenance.clone())) {
+            Ok(record) => dataset.records.push(record),
+            Err(Fault { reason, fix }) => dataset.rejects.push(Reject { provenance, reason, fix, row: raw }),
+        }
+        if dataset.rejects.len() >= REJECT_LIMIT {
+            return Err(RecordError::File {
+                path: path.to_owned(),
+                what: format!(
+                    "{REJECT_LIMIT} rows cannot be used, {} can:\n{}",
+                    dataset.records.len(),
+                    dataset.describe()
+                ),
+                fix: "check that this is the right file, and its `format` and `columns`".into(),
+            });
+        }
+    }
+    Ok(dataset)
 }

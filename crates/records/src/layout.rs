@@ -1,0 +1,276 @@
+//! Which columns hold what: the format of a file, decided once from its first rows.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+
+use crate::{Format, ReadOptions, RecordError, convert::is_transcript, format::Field, rows::Row};
+
+/// A format, and the column that holds each of its fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) format: Format,
+    columns: BTreeMap<&'static str, String>,
+}
+
+impl Layout {
+    /// The column that holds a field; the field's own name where the file has none.
+    pub(crate) fn column(&self, field: &'static str) -> &str {
+        self.columns.get(field).map_or(field, String::as_str)
+    }
+
+    /// Takes a field's value out of a row. Null counts as absent.
+    pub(crate) fn take(&self, row: &mut Map<String, Value>, field: &'static str) -> Option<Value> {
+        let value = row.get_mut(self.columns.get(field)?)?.take();
+        (!value.is_null()).then_some(value)
+    }
+
+    /// Finds the layout of the rows in `sample`.
+    pub(crate) fn decide(path: &Path, sample: &[Row], options: &ReadOptions) -> Result<Self, RecordError> {
+        let columns = Columns::of(path, sample)?;
+        columns.check_mapping(options)?;
+        if let Some(format) = options.format {
+            return columns.resolve(format, options).ok_or_else(|| columns.incomplete(format, options));
+        }
+        let mut fitting: Vec<Layout> =
+            Format::ALL.into_iter().filter_map(|format| columns.fit(format, options)).collect();
+        // Raw text beside structured columns is a rendering of them, and a transcript is more than raw text.
+        if fitting.len() > 1 {
+            fitting.retain(|layout| layout.format != Format::Text);
+        }
+        match fitting.len() {
+            1 => Ok(fitting.remove(0)),
+            0 => Err(columns.unknown(options)),
+            _ => Err(columns.ambiguous(&fitting)),
+        }
+    }
+}
+
+/// The columns of the first rows.
+struct Columns {
+    path: PathBuf,
+    /// In the order of the file, each with its first value that is not null.
+    found: Vec<(String, Value)>,
+}
+
+impl Columns {
+    fn of(path: &Path, sample: &[Row]) -> Result<Self, RecordError> {
+        let mut found: Vec<(String, Value)> = Vec::new();
+        let mut first_fault = None;
+        for row in sample {
+            let fields = match &row.fields {
+                Ok(fields) => fields,
+                Err(fault) => {
+                    first_fault.get_or_insert((row.number, fault));
+                    continue;
+                }
+            };
+            for (name, value) in fields {
+                match found.iter().position(|(known, _)| known == name) {
+                    None if found.len() < COLUMN_LIMIT => found.push((name.clone(), value.clone())),
+                    Some(known) if found[known].1.is_null() => found[known].1 = value.clone(),
+                    None | Some(_) => {}
+                }
+            }
+        }
+        match first_fault {
+            Some((number, fault)) if found.is_empty() => Err(RecordError::File {
+                path: path.to_owned(),
+                what: format!("none of the first {} rows can be read; row {number}: {}", sample.len(), fault.reason),
+                fix: fault.fix.clone(),
+            }),
+            None if sample.is_empty() => Err(RecordError::File {
+                path: path.to_owned(),
+                what: "the file has no rows".into(),
+                fix: "check the path, or write the file again".into(),
+            }),
+            _ => Ok(Self { path: path.to_owned(), found }),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.found.iter().any(|(found, _)| found == name)
+    }
+
+    fn example(&self, name: &str) -> Option<&Value> {
+        self.found.iter().find(|(found, _)| found == name).map(|(_, value)| value)
+    }
+
+    fn names(&self) -> String {
+        match self.found.len() {
+            0 => "none".into(),
+            _ => self.found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// Every key of the mapping must be a field of the format (of any, where none is given), every value a column.
+    fn check_mapping(&self, options: &ReadOptions) -> Result<(), RecordError> {
+        let formats = options.format.map_or_else(|| Format::ALL.to_vec(), |format| vec![format]);
+        let mut fields: Vec<&str> = formats.iter().flat_map(|format| format.fields()).map(|field| field.name).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        for (field, column) in &options.columns {
+            if !fields.contains(&field.as_str()) {
+                let of = options.format.map_or_else(|| "any format".into(), |format| format!("the format `{format}`"));
+                return Err(RecordError::Column {
+                    path: self.path.clone(),
+                    what: format!("the mapping names `{field}`, which is no field of {of}"),
+                    fix: nearest(field, &fields)
+                        .map_or_else(|| format!("use {}", fields.join(", ")), |near| format!("did you mean `{near}`?")),
+                });
+            }
+            if !self.has(column) {
+                let names: Vec<&str> = self.found.iter().map(|(name, _)| name.as_str()).collect();
+                return Err(RecordError::Column {
+                    path: self.path.clone(),
+                    what: format!("the mapping wants `{field}` from the column `{column}`, which the file lacks"),
+                    fix: match nearest(column, &names) {
+                        Some(near) => format!("did you mean `{near}`? The file has {}", self.names()),
+                        None => format!("use a column of the file: {}", self.names()),
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The layout of `format`, if each required field has a column.
+    fn resolve(&self, format: Format, options: &ReadOptions) -> Option<Layout> {
+        let mut columns = BTreeMap::new();
+        for field in format.fields() {
+            match self.column_of(field, options) {
+                Some(column) => {
+                    columns.insert(field.name, column);
+                }
+                None if field.required => return None,
+                None => {}
+            }
+        }
+        Some(Layout { format, columns })
+    }
+
+    fn column_of(&self, field: &Field, options: &ReadOptions) -> Option<String> {
+        let default = || field.columns.iter().find(|name| self.has(name)).map(|&name| name.to_owned());
+        options.columns.get(field.name).cloned().or_else(default)
+    }
+
+    /// As [`resolve`](Self::resolve), but only where the mapping and the values speak for the format too.
+    fn fit(&self, format: Format, options: &ReadOptions) -> Option<Layout> {
+        let layout = self.resolve(format, options)?;
+        let belongs = |name: &String| format.fields().iter().any(|field| field.name == name);
+        if !options.columns.keys().all(belongs) {
+            return None;
+        }
+        if format == Format::HhTranscript {
+            let example = self.example(layout.column("transcript"))?.as_str()?;
+            return is_transcript(example).then_some(layout);
+        }
+        Some(layout)
+    }
+
+    fn incomplete(&self, format: Format, options: &ReadOptions) -> RecordError {
+        let missing = format.fields().iter().filter(|field| field.required && self.column_of(field, options).is_none());
+        let missing: Vec<String> = missing.map(|field| format!("`{}`", field.columns.join("` or `"))).collect();
+        RecordError::Format {
+            path: self.path.clone(),
+            what: format!(
+                "the format `{format}` needs the column {}; the file has {}",
+                missing.join(" and "),
+                self.names()
+            ),
+            fix: self.suggest_mapping(format).unwrap_or_else(|| {
+                let field = format.fields().first().map_or("text", |field| field.name);
+                format!("name the column, such as columns = {{ {field} = \"...\" }}, or leave `format` out")
+            }),
+        }
+    }
+
+    fn unknown(&self, options: &ReadOptions) -> RecordError {
+        let mut what = format!("no format fits the columns {}\n  the formats and their columns:", self.names());
+        for format in Format::ALL {
+            let _ = write!(what, "\n    {format:<18}");
+            let fields = format.fields();
+            let names = |required| fields.iter().filter(move |field| field.required == required);
+            let needed: Vec<String> = names(true).map(|field| field.columns.join(" or ")).collect();
+            what += &needed.join(", ");
+            let more: Vec<&str> = names(false).flat_map(|field| field.columns).copied().collect();
+            if !more.is_empty() {
+                let _ = write!(what, " (optional: {})", more.join(", "));
+            }
+        }
+        if !options.columns.is_empty() {
+            let mapped: Vec<&str> = options.columns.keys().map(String::as_str).collect();
+            let _ = write!(what, "\n  the mapping gives {}", mapped.join(", "));
+        }
+        let fix = Format::ALL.into_iter().find_map(|format| self.suggest_mapping(format)).unwrap_or_else(|| {
+            "say which column holds what, such as columns = { instruction = \"...\", output = \"...\" }".into()
+        });
+        RecordError::Format { path: self.path.clone(), what, fix }
+    }
+
+    fn ambiguous(&self, fitting: &[Layout]) -> RecordError {
+        let names: Vec<String> = fitting.iter().map(|layout| layout.format.to_string()).collect();
+        let choices: Vec<String> = names.iter().map(|name| format!("format = \"{name}\"")).collect();
+        RecordError::Format {
+            path: self.path.clone(),
+            what: format!("the columns {} fit several formats: {}", self.names(), names.join(", ")),
+            fix: format!("choose {}", choices.join(" or ")),
+        }
+    }
+
+    /// A mapping that would make the file fit `format`: columns known under another name, misspelt, or of the right shape.
+    fn suggest_mapping(&self, format: Format) -> Option<String> {
+        let mut entries: Vec<String> = Vec::new();
+        for field in format.fields() {
+            if field.columns.iter().any(|name| self.has(name)) {
+                continue;
+            }
+            match self.likely_column(format, field) {
+                Some(column) => entries.push(format!("{} = \"{column}\"", field.name)),
+                None if field.required => return None,
+                None => {}
+            }
+        }
+        (!entries.is_empty()).then(|| format!("format = \"{format}\", columns = {{ {} }}", entries.join(", ")))
+    }
+
+    fn likely_column(&self, format: Format, field: &Field) -> Option<&str> {
+        let of_right_shape = |value: &Value| match format {
+            Format::Messages if field.name == "messages" => has_messages(value, "role"),
+            Format::ShareGpt if field.name == "conversations" => has_messages(value, "from"),
+            Format::HhTranscript => value.as_str().is_some_and(is_transcript),
+            _ => false,
+        };
+        if let Some((name, _)) = self.found.iter().find(|(_, value)| of_right_shape(value)) {
+            return Some(name);
+        }
+        if matches!(format, Format::HhTranscript) || matches!(field.name, "messages" | "conversations") {
+            return None;
+        }
+        let spelled = |name: &str| field.known_as.iter().chain(field.columns).any(|known| near(name, known));
+        self.found.iter().map(|(name, _)| name.as_str()).find(|name| spelled(name))
+    }
+}
+
+/// More columns than this are not remembered: a file whose rows are maps from words to numbers has no format anyway.
+const COLUMN_LIMIT: usize = 100;
+
+/// Whether a value is a list of objects with the given key, as it stands or as JSON text.
+fn has_messages(value: &Value, key: &str) -> bool {
+    value.as_array().and_then(|list| list.first()).is_some_and(|message| message.get(key).is_some())
+}
+
+/// Whether two names are the same but for a slip of the pen.
+fn near(one: &str, other: &str) -> bool {
+    let (one, other) = (one.to_lowercase(), other.to_lowercase());
+    one == other || (one.len() > 3 && strsim::osa_distance(&one, &other) <= 1 + one.len() / 8)
+}
+
+fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+    let distance = |known: &str| strsim::osa_distance(&name.to_lowercase(), &known.to_lowercase());
+    known.iter().copied().filter(|known| distance(known) <= 1 + name.len() / 4).min_by_key(|known| distance(known))
+}
