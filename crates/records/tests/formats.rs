@@ -19,11 +19,14 @@ fn parse_with(name: &str, bytes: impl AsRef<[u8]>, options: &ReadOptions) -> Dat
 }
 
 fn conversations(dataset: &Dataset) -> Vec<&Conversation> {
-    let conversation = |record| match record {
-        &Record::Conversation(ref conversation) => conversation,
-        other => panic!("not a conversation: {other:?}"),
-    };
     dataset.records.iter().map(conversation).collect()
+}
+
+fn conversation(record: &Record) -> &Conversation {
+    match record {
+        Record::Conversation(conversation) => conversation,
+        other => panic!("not a conversation: {other:?}"),
+    }
 }
 
 /// The turns as (role, content) of the only conversation.

@@ -42,9 +42,9 @@ fn history(row: &mut Fields<'_>, messages: &mut Vec<Message>) -> Result<(), Faul
     for (index, exchange) in exchanges.into_iter().enumerate() {
         let path = format!("{column}[{index}]");
         let pair: [Value; 2] = match exchange {
-            Value::Array(pair) => {
-                pair.try_into().map_err(|pair: Vec<Value>| Fault::at(&path, format!("{} entries", pair.len()), PAIR))?
-            }
+            Value::Array(pair) => pair.try_into().map_err(|pair: Vec<Value>| {
+                Fault::at(&path, format!("{} entries where there are two", pair.len()), PAIR)
+            })?,
             other => return Err(wrong_type(&path, &other, "a [question, answer] pair")),
         };
         let [question, answer] = pair;

@@ -1,4 +1,4 @@
-//! The `messages` and ShareGPT formats.
+//! The `messages` and `ShareGPT` formats.
 
 use super::{Fields, message};
 use crate::{Conversation, Message, Provenance, Record, Role, fault::Fault};

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{missing, string, structure, wrong_type};
 use crate::{Message, Role, fault::Fault};
 
-/// Reads a list of messages, in either spelling: `role`/`content`, or ShareGPT's `from`/`value`.
+/// Reads a list of messages, in either spelling: `role`/`content`, or `ShareGPT`'s `from`/`value`.
 pub(super) fn messages(value: Value, path: &str) -> Result<Vec<Message>, Fault> {
     let list = match structure(value, path)? {
         Some(Value::Array(list)) => list,
@@ -19,6 +19,7 @@ fn message(value: Value, path: &str) -> Result<Message, Fault> {
     let Value::Object(mut fields) = value else {
         return Err(wrong_type(path, &value, "an object with role and content"));
     };
+    let content_name = if fields.contains_key("from") { ["value", "content"] } else { ["content", "value"] };
     let mut take = |names: [&'static str; 2]| {
         let found = names.into_iter().find_map(|name| {
             let value = fields.get_mut(name)?.take();
@@ -28,7 +29,7 @@ fn message(value: Value, path: &str) -> Result<Message, Fault> {
     };
     let (role_path, role) = take(["role", "from"]).map_err(|path| missing(&path))?;
     let speaker = speaker(&string(role, &role_path)?, &role_path)?;
-    let content = take(["content", "value"]);
+    let content = take(content_name);
     let tool_calls = match take(["tool_calls", "tool_calls"]) {
         Ok((path, value)) => tool_calls(value, &path)?,
         Err(_) => None,
@@ -54,7 +55,7 @@ fn message(value: Value, path: &str) -> Result<Message, Fault> {
 
 enum Speaker {
     Role(Role),
-    /// ShareGPT's assistant turn that is one call or several.
+    /// `ShareGPT`'s assistant turn that is one call or several.
     FunctionCall,
 }
 
@@ -114,7 +115,7 @@ fn weight(value: &Value, path: &str) -> Result<f32, Fault> {
     };
     match weight.map(|weight| weight as f32) {
         Some(weight) if weight.is_finite() && weight >= 0.0 => Ok(weight),
-        Some(weight) => Err(Fault::at(path, format!("the weight {weight} is not a finite number of at least 0"), FIX)),
+        Some(_) => Err(Fault::at(path, format!("the weight {value} is not a finite number of at least 0"), FIX)),
         None => Err(wrong_type(path, value, "a number")),
     }
 }
@@ -131,7 +132,7 @@ fn tool_calls(value: Value, path: &str) -> Result<Option<Value>, Fault> {
     }
 }
 
-/// ShareGPT's `function_call` text, `{"name": ..., "arguments": ...}` or a list of those, as `tool_calls`.
+/// `ShareGPT`'s `function_call` text, `{"name": ..., "arguments": ...}` or a list of those, as `tool_calls`.
 fn function_calls(value: Value, path: &str) -> Result<Value, Fault> {
     const FIX: &str = "write {\"name\": \"...\", \"arguments\": {...}}, or a list of those";
     let calls = match structure(value, path)? {

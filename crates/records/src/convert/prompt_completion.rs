@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Fields, message};
+use super::{Fields, message, wrong_type};
 use crate::{Conversation, Provenance, Record, fault::Fault, rows::kind};
 
 /// Strings become [`Record::Completion`]. Lists of messages become one conversation, whose prompt turns get weight 0
@@ -32,6 +32,10 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Rec
             let template_arguments = row.template_arguments()?;
             Ok(Record::Conversation(Conversation { messages, tools, template_arguments, provenance }))
         }
+        (prompt, _) if !prompt.is_string() && !prompt.is_array() => Err(wrong_type(prompt_path, &prompt, WANTED)),
+        (_, completion) if !completion.is_string() && !completion.is_array() => {
+            Err(wrong_type(completion_path, &completion, WANTED))
+        }
         (prompt, completion) => Err(Fault::at(
             prompt_path,
             format!("the prompt is {}, the completion {}", kind(&prompt), kind(&completion)),
@@ -39,6 +43,8 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Rec
         )),
     }
 }
+
+const WANTED: &str = "a string or a list of messages";
 
 /// A list of messages written as JSON text, as CSV must.
 fn is_list(text: &str) -> bool {

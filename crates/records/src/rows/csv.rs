@@ -29,7 +29,7 @@ impl<'a> CsvRows<'a> {
         let cells = record.cells(&self.records)?;
         if cells.len() != self.header.len() {
             return Err(Fault::new(
-                format!("the row has {} fields, the header {}", cells.len(), self.header.len()),
+                format!("{} fields where the header has {}", cells.len(), self.header.len()),
                 "quote fields that contain the delimiter or line ends, double a quote inside a quoted field, and close \
                  every quoted field",
             ));

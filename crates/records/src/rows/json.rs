@@ -170,10 +170,11 @@ pub(super) fn read_object(reader: Box<dyn BufRead + '_>, offset: u64) -> io::Res
             "write the rows as JSON Lines, one object a line",
         )));
     }
-    let bytes = bytes.trim_ascii();
+    // White space before the object is kept: the lines of a syntax error are those of the file.
+    let bytes = bytes.trim_ascii_end();
     let fields = match object_fields(bytes, offset) {
         Ok(fields) => fields,
-        Err(fault) => return Ok(Err(fault)),
+        Err(fault) => return Ok(Err(Fault { fix: "correct the file, or write JSON Lines".into(), ..fault })),
     };
     if let Some(key) = wrapping_key(&fields) {
         return Ok(Err(Fault::new(
@@ -184,7 +185,7 @@ pub(super) fn read_object(reader: Box<dyn BufRead + '_>, offset: u64) -> io::Res
     if let Some(length) = column_length(&fields) {
         return Ok(Ok((0..length).map(|row| transpose(&fields, row)).collect()));
     }
-    let raw = shorten(bytes, bytes.len() as u64);
+    let raw = shorten(bytes.trim_ascii(), bytes.trim_ascii().len() as u64);
     Ok(Ok(vec![Row { number: 1, fields: Ok(fields), raw }]))
 }
 

@@ -44,7 +44,7 @@ fn object_fields(bytes: &[u8], offset: u64) -> Result<Map<String, Value>, Fault>
         )),
         Err(error) => Err(Fault::new(
             format!("not JSON: {}", syntax_error(&error, text)),
-            "correct the row; one complete JSON object a line",
+            "correct the row; each row is one complete JSON object",
         )),
     }
 }
@@ -52,17 +52,15 @@ fn object_fields(bytes: &[u8], offset: u64) -> Result<Map<String, Value>, Fault>
 /// `serde_json`'s message with the line left out where the text has only one.
 fn syntax_error(error: &serde_json::Error, text: &str) -> String {
     let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or_default();
-    if text.contains('\n') {
-        format!("{message} at line {} column {} of the row", error.line(), error.column())
-    } else {
-        format!("{message} at column {}", error.column())
+    match message.split_once(" at line ") {
+        Some((what, _)) if !text.contains('\n') => format!("{what} at column {}", error.column()),
+        _ => message,
     }
 }
 
 fn not_utf8(position: usize, offset: u64) -> Fault {
     Fault::new(
-        format!("invalid UTF-8 at byte {} of the row (byte {} of the file)", position, offset + position as u64),
+        format!("invalid UTF-8 at byte offset {} of the row ({} of the file)", position, offset + position as u64),
         "save the file as UTF-8, for example with iconv",
     )
 }
