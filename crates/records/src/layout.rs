@@ -252,7 +252,8 @@ impl Columns {
             return None;
         }
         let spelled = |name: &str| field.known_as.iter().chain(field.columns).any(|known| near(name, known));
-        self.found.iter().map(|(name, _)| name.as_str()).find(|name| spelled(name))
+        let is_text = |value: &Value| value.is_string() || !field.required;
+        self.found.iter().find(|(name, value)| spelled(name) && is_text(value)).map(|(name, _)| name.as_str())
     }
 }
 

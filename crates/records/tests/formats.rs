@@ -67,6 +67,17 @@ fn messages_with_everything() {
 }
 
 #[test]
+fn messages_as_llama_factory_writes_them() {
+    let row = json!({"messages": [
+        {"role": "user", "content": [{"type": "text", "value": "a"}], "loss_weight": 0.0},
+        {"role": "assistant", "content": [{"type": "text", "value": "b"}], "loss_weight": 1.0},
+    ]});
+    let dataset = parse("data.jsonl", row.to_string());
+    assert_eq!(turns(&dataset), [(Role::User, "a"), (Role::Assistant, "b")]);
+    assert_eq!(conversations(&dataset)[0].messages[0].weight, Some(0.0));
+}
+
+#[test]
 fn prompt_and_completion_as_text() {
     let dataset = parse("data.jsonl", r#"{"prompt":"1 + 1 = ","completion":"2"}"#);
     assert_eq!(dataset.format, Format::PromptCompletion);

@@ -34,7 +34,7 @@ fn message(value: Value, path: &str) -> Result<Message, Fault> {
         Ok((path, value)) => tool_calls(value, &path)?,
         Err(_) => None,
     };
-    let weight = take(["weight", "weight"]).ok().map(|(path, value)| weight(&value, &path)).transpose()?;
+    let weight = take(["weight", "loss_weight"]).ok().map(|(path, value)| weight(&value, &path)).transpose()?;
     let name = take(["name", "name"]).ok().map(|(path, value)| string(value, &path)).transpose()?;
 
     let message = |role, content, tool_calls| Message { role, content, weight, name: name.clone(), tool_calls };
@@ -88,7 +88,7 @@ fn text(value: Value, path: &str) -> Result<String, Fault> {
     };
     let mut joined = String::new();
     for (index, part) in parts.iter().enumerate() {
-        match (part.get("type").and_then(Value::as_str), part.get("text")) {
+        match (part.get("type").and_then(Value::as_str), part.get("text").or_else(|| part.get("value"))) {
             (Some("text") | None, Some(Value::String(text))) => joined.push_str(text),
             (Some(kind), _) if kind != "text" => {
                 return Err(Fault::at(
