@@ -49,7 +49,7 @@ impl Pool {
             shelf.memory.pooled -= block.len() * 64;
             block
         } else {
-            bytemuck::zeroed_vec(lines)
+            bytemuck::allocation::zeroed_vec(lines)
         };
         shelf.memory.in_use += block.len() * 64;
         shelf.memory.peak = shelf.memory.peak.max(shelf.memory.in_use + shelf.memory.pooled);
