@@ -4,7 +4,10 @@
 
 mod attention_layout;
 mod backend;
+mod counter_random;
 mod cpu;
+mod reference;
 
 pub use attention_layout::{AttentionLayout, KeySpan, QueryRun};
 pub use backend::*;
+pub use reference::Reference;
