@@ -1,6 +1,7 @@
 //! The fast backend for CPUs: AVX-512 (with BF16), AVX2, NEON and portable code, chosen at run time.
 
 mod buffer;
+mod gemm;
 mod simd;
 mod threads;
 

@@ -1,0 +1,233 @@
+//! How a product is cut into tasks and cache blocks.
+//!
+//! A task owns some left panels and a range of columns. It packs its left panels (they stay in the second-level cache)
+//! and passes every right panel of its range by all of them. The cuts depend on the shape alone; an output element
+//! is summed in the same order wherever it lies.
+
+use std::ops::Range;
+
+use half::bf16;
+
+use super::kernel::{self, Place, Segment, Tile};
+use super::packing::{self, LEFT_LANES, LEFT_WORDS, Operand, RIGHT_LANES};
+use crate::backend::DType;
+use crate::cpu::buffer::{Buffer, ValuesMut};
+use crate::cpu::simd::Context;
+
+/// Most steps summed before the partial sum is written out: bounds the packed left panels of a task.
+const MAX_STEPS: usize = 2048;
+/// Most left panels of a task.
+const MAX_LEFT_PANELS: usize = 8;
+/// Most right panels of a task.
+const MAX_RIGHT_PANELS: usize = 48;
+/// As above, where the partial sums of several blocks of steps are kept beside the output.
+const MAX_RIGHT_PANELS_PARTIAL: usize = 16;
+/// Enough tasks that a small team ends nearly together.
+const WANTED_TASKS: usize = 16;
+
+/// Packed right panels, possibly a stretch of the summed dimension of a longer matrix.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    /// Starts at the first step in use of the first panel.
+    pub(crate) words: &'a [u32],
+    /// Words from one panel to the next.
+    pub(crate) stride: usize,
+}
+
+/// A product `factor * left · right + extra.0 · extra.1 + bias` to be computed.
+#[derive(Clone, Copy)]
+pub(crate) struct Multiplication<'a> {
+    pub(crate) left: Operand<'a>,
+    pub(crate) right: Panels<'a>,
+    /// Columns of the right operand.
+    pub(crate) columns: usize,
+    /// A second, thin product that is summed in the same registers.
+    pub(crate) extra: Option<(Operand<'a>, Panels<'a>)>,
+    pub(crate) factor: f32,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) accumulate: bool,
+}
+
+/// The first element of a row-major matrix of outputs, shared by tasks that write different parts of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) place: Place,
+    pub(crate) stride: usize,
+}
+
+// SAFETY: tasks that share an output write disjoint parts of it; whoever makes tasks sees to that.
+unsafe impl Send for Output {}
+// SAFETY: as above.
+unsafe impl Sync for Output {}
+
+impl Output {
+    /// The whole of a dense `[rows, columns]` matrix.
+    #[track_caller]
+    pub(crate) fn new(values: ValuesMut<'_>, rows: usize, columns: usize) -> Self {
+        let (place, len) = match values {
+            ValuesMut::F32(values) => (Place::F32(values.as_mut_ptr()), values.len()),
+            ValuesMut::Bf16(values) => (Place::Bf16(values.as_mut_ptr()), values.len()),
+        };
+        assert!(len >= rows * columns, "an output of {rows} x {columns} needs {} elements, got {len}", rows * columns);
+        Self { place, stride: columns }
+    }
+
+    /// The part of the matrix that begins at an element.
+    ///
+    /// SAFETY: the element must be inside the matrix.
+    pub(crate) unsafe fn at(self, row: usize, column: usize) -> Self {
+        // SAFETY: as promised by the caller.
+        Self { place: unsafe { self.place.add(row * self.stride + column) }, ..self }
+    }
+}
+
+/// Cuts `count` things into `parts` ranges of nearly equal length.
+fn part(count: usize, parts: usize, index: usize) -> Range<usize> {
+    count * index / parts..count * (index + 1) / parts
+}
+
+/// Packs a whole right operand on the team.
+pub(crate) fn pack_right(ctx: &Context<'_>, operand: &Operand<'_>) -> Buffer {
+    let words = operand.lanes.div_ceil(RIGHT_LANES) * panel_words(ctx, operand.depth);
+    let mut buffer = ctx.pool.buffer(DType::U32, words);
+    repack_right(ctx, operand, &mut buffer);
+    buffer
+}
+
+/// As [`pack_right`], over the words of an earlier packing of the same shape.
+pub(crate) fn repack_right(ctx: &Context<'_>, operand: &Operand<'_>, buffer: &mut Buffer) {
+    let words = panel_words(ctx, operand.depth);
+    if words > 0 {
+        ctx.threads.run_chunks(buffer.u32_mut(), words, |panel, to| {
+            packing::pack_right_panel(ctx.level, ctx.compute, operand, panel, to);
+        });
+    }
+}
+
+/// Words of one packed right panel.
+pub(crate) fn panel_words(ctx: &Context<'_>, depth: usize) -> usize {
+    packing::steps(ctx.compute, depth) * RIGHT_LANES
+}
+
+/// Runs a multiplication on the team.
+pub(crate) fn multiply(ctx: &Context<'_>, multiplication: &Multiplication<'_>, output: Output) {
+    let rows = multiplication.left.lanes;
+    let left_panels = rows.div_ceil(LEFT_LANES);
+    let right_panels = multiplication.columns.div_ceil(RIGHT_LANES);
+    if left_panels == 0 || right_panels == 0 {
+        return;
+    }
+    let wide =
+        if keeps_partial_sums(ctx, multiplication, output) { MAX_RIGHT_PANELS_PARTIAL } else { MAX_RIGHT_PANELS };
+    let row_parts = left_panels.div_ceil(left_panels.div_ceil(WANTED_TASKS).clamp(2, MAX_LEFT_PANELS));
+    let column_parts = right_panels.div_ceil(wide).max(WANTED_TASKS.div_ceil(row_parts)).min(right_panels);
+    ctx.threads.run(row_parts * column_parts, |task| {
+        let rows = part(left_panels, row_parts, task % row_parts);
+        let columns = part(right_panels, column_parts, task / row_parts);
+        // SAFETY: the parts are disjoint and inside the output.
+        unsafe {
+            let output = output.at(rows.start * LEFT_LANES, columns.start * RIGHT_LANES);
+            multiply_part(ctx, multiplication, rows, columns, output);
+        }
+    });
+}
+
+fn keeps_partial_sums(ctx: &Context<'_>, multiplication: &Multiplication<'_>, output: Output) -> bool {
+    matches!(output.place, Place::Bf16(_)) && packing::steps(ctx.compute, multiplication.left.depth) > MAX_STEPS
+}
+
+/// Computes left panels `rows` by right panels `columns` into `output`, which begins at their first element.
+///
+/// SAFETY: `output` is writable for these rows and columns and nothing else uses them meanwhile.
+pub(crate) unsafe fn multiply_part(
+    ctx: &Context<'_>,
+    multiplication: &Multiplication<'_>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    output: Output,
+) {
+    let Multiplication { left, right, extra, .. } = multiplication;
+    let steps = packing::steps(ctx.compute, left.depth);
+    let extra_steps = extra.as_ref().map_or(0, |(left, _)| packing::steps(ctx.compute, left.depth));
+    check(multiplication, &columns, steps, extra_steps);
+    let mut packed = ctx.pool.buffer(DType::U32, rows.len() * LEFT_WORDS * (steps.min(MAX_STEPS) + extra_steps));
+    let (packed, packed_extra) = packed.u32_mut().split_at_mut(rows.len() * LEFT_WORDS * steps.min(MAX_STEPS));
+    if let Some((left, _)) = extra {
+        packing::pack_left(ctx.level, ctx.compute, left, rows.clone(), 0, extra_steps, packed_extra);
+    }
+    let row_count = (left.lanes - rows.start * LEFT_LANES).min(rows.len() * LEFT_LANES);
+    let column_count = (multiplication.columns - columns.start * RIGHT_LANES).min(columns.len() * RIGHT_LANES);
+    let mut partial =
+        keeps_partial_sums(ctx, multiplication, output).then(|| ctx.pool.buffer(DType::F32, row_count * column_count));
+    let target = match &mut partial {
+        Some(partial) => Output { place: Place::F32(partial.f32_mut().as_mut_ptr()), stride: column_count },
+        None => output,
+    };
+    let mut first = 0;
+    loop {
+        let count = (steps - first).min(MAX_STEPS);
+        let last = first + count == steps;
+        packing::pack_left(ctx.level, ctx.compute, left, rows.clone(), first, count, packed);
+        for column in 0..columns.len() {
+            let right_panel = columns.start + column;
+            let main_right = right.words[right_panel * right.stride + first * RIGHT_LANES..].as_ptr();
+            for row in 0..rows.len() {
+                let mut segments = [Segment::EMPTY; 2];
+                segments[0] =
+                    Segment { left: packed[row * count * LEFT_WORDS..].as_ptr(), right: main_right, steps: count };
+                if let (true, Some((_, right))) = (last, extra) {
+                    segments[1] = Segment {
+                        left: packed_extra[row * extra_steps * LEFT_WORDS..].as_ptr(),
+                        right: right.words[right_panel * right.stride..].as_ptr(),
+                        steps: extra_steps,
+                    };
+                }
+                let bias = if last { multiplication.bias } else { None };
+                // SAFETY: panels hold the steps named (`check`), rows and columns are inside the part that the caller
+                // has given, and the level is the processor's.
+                unsafe {
+                    let tile = Tile {
+                        segments,
+                        rows: LEFT_LANES.min(row_count - row * LEFT_LANES),
+                        columns: RIGHT_LANES.min(column_count - column * RIGHT_LANES),
+                        out: target.place.add(row * LEFT_LANES * target.stride + column * RIGHT_LANES),
+                        stride: target.stride,
+                        factor: multiplication.factor,
+                        bias: bias.map(|bias| bias[right_panel * RIGHT_LANES..].as_ptr()),
+                        accumulate: first > 0 || (multiplication.accumulate && partial.is_none()),
+                    };
+                    kernel::run(ctx.level, ctx.compute, &tile);
+                }
+            }
+        }
+        first += count;
+        if last {
+            break;
+        }
+    }
+    if let (Some(partial), Place::Bf16(out)) = (&partial, output.place) {
+        for (row, sums) in partial.f32()[..row_count * column_count].chunks_exact(column_count).enumerate() {
+            // SAFETY: the row is inside the part that the caller has given.
+            let out = unsafe { std::slice::from_raw_parts_mut(out.add(row * output.stride), column_count) };
+            for (out, &sum) in out.iter_mut().zip(sums) {
+                *out = bf16::from_f32(if multiplication.accumulate { out.to_f32() + sum } else { sum });
+            }
+        }
+    }
+}
+
+/// Panics unless every panel the kernels will read is there.
+#[track_caller]
+fn check(multiplication: &Multiplication<'_>, columns: &Range<usize>, steps: usize, extra_steps: usize) {
+    let holds = |panels: &Panels<'_>, steps: usize| {
+        columns.is_empty() || (columns.end - 1) * panels.stride + steps * RIGHT_LANES <= panels.words.len()
+    };
+    assert!(holds(&multiplication.right, steps), "the packed right operand is too short");
+    if let Some((left, right)) = &multiplication.extra {
+        assert_eq!(left.lanes, multiplication.left.lanes, "rows of the thin product");
+        assert!(holds(right, extra_steps), "the packed right operand of the thin product is too short");
+    }
+    if let Some(bias) = multiplication.bias {
+        assert!(bias.len() >= multiplication.columns, "bias of {} for {}", bias.len(), multiplication.columns);
+    }
+}
