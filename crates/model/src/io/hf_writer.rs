@@ -1,0 +1,113 @@
+//! Writing a Hugging Face folder.
+
+use std::path::Path;
+
+use camelid_text::TextAssets;
+use serde_json::{Map, Value as Json, json};
+
+use super::atomic::{make_folder, write_json};
+use super::element_type::ElementType;
+use super::hf_folder::{CONFIG, INDEX, SINGLE};
+use super::shared_file::file_error;
+use super::write_safetensors::{NamedShape, write_safetensors};
+use crate::ModelError;
+
+/// Files above this size are split, as `transformers` does.
+const LARGEST_SHARD: u64 = 5_000_000_000;
+
+/// Writes `config.json` and the weights into `folder`, which may hold an older model. The configuration is written
+/// last: a folder that has one is complete.
+///
+/// `fetch` is asked for each of `tensors` once, in their order, in the checkpoint's layout.
+pub fn write_hf_model(
+    folder: &Path,
+    config: &Json,
+    kind: ElementType,
+    tensors: &[NamedShape],
+    fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
+) -> Result<(), ModelError> {
+    write_hf_model_in_shards(folder, config, kind, tensors, LARGEST_SHARD, fetch)
+}
+
+/// As `write_hf_model`, with no file of more than `largest_shard` bytes unless it holds a single tensor.
+pub fn write_hf_model_in_shards(
+    folder: &Path,
+    config: &Json,
+    kind: ElementType,
+    tensors: &[NamedShape],
+    largest_shard: u64,
+    fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
+) -> Result<(), ModelError> {
+    make_folder(folder)?;
+    let bytes_of = |tensor: &NamedShape| (tensor.elements() * kind.bytes()) as u64;
+    let shards = split(tensors, largest_shard, bytes_of);
+    let names: Vec<String> = match shards.len() {
+        0 | 1 => vec![SINGLE.to_owned()],
+        count => (1..=count).map(|shard| format!("model-{shard:05}-of-{count:05}.safetensors")).collect(),
+    };
+    let mut weight_map = Map::new();
+    for (name, shard) in names.iter().zip(&shards) {
+        write_safetensors(&folder.join(name), kind, shard, fetch)?;
+        weight_map.extend(shard.iter().map(|tensor| (tensor.name.clone(), json!(name))));
+    }
+    if names.len() > 1 {
+        let total: u64 = tensors.iter().map(bytes_of).sum();
+        let index = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
+        write_json(&folder.join(INDEX), &index)?;
+    }
+    remove_stale_weights(folder, &names)?;
+
+    let mut config = config.clone();
+    if let Some(fields) = config.as_object_mut() {
+        // The older name of the same field must not contradict it.
+        fields.remove("torch_dtype");
+        fields.insert("dtype".to_owned(), json!(kind.torch_name()));
+    }
+    write_json(&folder.join(CONFIG), &config)
+}
+
+/// Writes tokenizer, chat template and generation settings beside the weights.
+pub fn write_text(folder: &Path, text: &TextAssets) -> Result<(), ModelError> {
+    make_folder(folder)?;
+    text.write(folder).map_err(|error| {
+        file_error(
+            folder,
+            format!("the tokenizer cannot be written: {error}"),
+            "check that the folder may be written to and the disk has space",
+        )
+    })
+}
+
+/// Consecutive tensors while they fit.
+fn split(tensors: &[NamedShape], largest: u64, bytes_of: impl Fn(&NamedShape) -> u64) -> Vec<&[NamedShape]> {
+    let mut shards = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (index, tensor) in tensors.iter().enumerate() {
+        if index > start && bytes + bytes_of(tensor) > largest {
+            shards.push(&tensors[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += bytes_of(tensor);
+    }
+    if start < tensors.len() || shards.is_empty() {
+        shards.push(&tensors[start..]);
+    }
+    shards
+}
+
+/// Removes weight files of an earlier model that was split differently: readers prefer an index to a single file.
+fn remove_stale_weights(folder: &Path, written: &[String]) -> Result<(), ModelError> {
+    let fail = |error: std::io::Error| {
+        file_error(folder, format!("an older model's files cannot be removed: {error}"), "remove the folder first")
+    };
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let is_shard = name.starts_with("model-") && name.ends_with(".safetensors");
+        let stale = (is_shard || name == SINGLE) && !written.contains(&name) || name == INDEX && written.len() == 1;
+        if stale {
+            std::fs::remove_file(entry.path()).map_err(fail)?;
+        }
+    }
+    Ok(())
+}
