@@ -158,7 +158,7 @@ impl Iterator for JsonArray<'_> {
 }
 
 /// The largest document that is one object and must therefore be held whole.
-const DOCUMENT_LIMIT: u64 = 256 << 20;
+const DOCUMENT_LIMIT: u64 = 64 << 20;
 
 /// A document that is one object: columns of equal length (`{"text": ["a", "b"]}`), or a single row.
 pub(super) fn read_object(reader: Box<dyn BufRead + '_>, offset: u64) -> io::Result<Result<Vec<Row>, Fault>> {
