@@ -315,3 +315,19 @@ fn written_records_read_back() {
     write_jsonl(&mut file, &records).unwrap();
     assert_eq!(parse("again.jsonl", file).records, records);
 }
+
+/// The sample that the repository ships reads without a single refusal, and no question is in both parts.
+#[test]
+fn the_quickstart_sample() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/quickstart");
+    let [train, validation] = ["train.jsonl", "validation.jsonl"].map(|name| {
+        let dataset = read(&folder.join(name), &ReadOptions::default()).unwrap();
+        assert_eq!((dataset.format, dataset.rejects.len()), (Format::Alpaca, 0));
+        dataset
+    });
+    assert_eq!((train.records.len(), validation.records.len()), (900, 80));
+    let question = |conversation: &&Conversation| conversation.messages[0].content.to_lowercase();
+    let seen: std::collections::BTreeSet<String> = conversations(&train).iter().map(question).collect();
+    assert_eq!(seen.len(), 900);
+    assert!(conversations(&validation).iter().all(|conversation| !seen.contains(&question(conversation))));
+}
