@@ -43,13 +43,6 @@ pub struct PeftAdapter {
 }
 
 impl PeftAdapter {
-    /// What `b * a` is multiplied with: alpha / rank, or alpha / sqrt(rank) for rank-stabilised adapters
-    /// (<https://arxiv.org/abs/2312.03732>).
-    pub fn scale(&self) -> f32 {
-        let rank = self.low_rank.rank as f32;
-        self.low_rank.alpha / if self.low_rank.rslora { rank.sqrt() } else { rank }
-    }
-
     /// Adds the update of the weight `name` to its values, if there is one: `w += scale * b * a`, in f32.
     pub fn merge_into(&self, name: &str, values: &mut [f32]) -> Result<(), ModelError> {
         let Some(factors) = name.strip_suffix(".weight").and_then(|path| self.factors.get(path)) else {
@@ -65,7 +58,7 @@ impl PeftAdapter {
                 fix: format!("use the adapter with its own base model, {}", self.base),
             });
         }
-        let scale = self.scale();
+        let scale = self.low_rank.scale();
         let mut update = vec![0.0_f32; *inputs];
         for (row, b_row) in values.chunks_exact_mut(*inputs).zip(b.chunks_exact(*rank)) {
             update.fill(0.0);

@@ -10,7 +10,7 @@ use super::element_type::ElementType;
 use super::hf_folder::{CONFIG, INDEX, SINGLE};
 use super::shared_file::file_error;
 use super::write_safetensors::{NamedShape, write_safetensors};
-use crate::ModelError;
+use crate::{ArchConfig, ModelError};
 
 /// Files above this size are split, as `transformers` does.
 const LARGEST_SHARD: u64 = 5_000_000_000;
@@ -18,19 +18,20 @@ const LARGEST_SHARD: u64 = 5_000_000_000;
 /// Writes `config.json` and the weights into `folder`, which may hold an older model. The configuration is written
 /// last: a folder that has one is complete.
 ///
-/// `fetch` is asked for each of `tensors` once, in their order, in the checkpoint's layout.
+/// `fetch` is asked for each of `arch.tensors()` once, in their order, in the checkpoint's layout.
 pub fn write_hf_model(
     folder: &Path,
+    arch: &ArchConfig,
     config: &Json,
     kind: ElementType,
-    tensors: &[NamedShape],
     fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
 ) -> Result<(), ModelError> {
-    write_hf_model_in_shards(folder, config, kind, tensors, LARGEST_SHARD, fetch)
+    write_hf_tensors(folder, config, kind, &NamedShape::list(arch), LARGEST_SHARD, fetch)
 }
 
-/// As `write_hf_model`, with no file of more than `largest_shard` bytes unless it holds a single tensor.
-pub fn write_hf_model_in_shards(
+/// As `write_hf_model`, for any list of tensors, with no file of more than `largest_shard` bytes unless it holds a
+/// single tensor.
+pub fn write_hf_tensors(
     folder: &Path,
     config: &Json,
     kind: ElementType,

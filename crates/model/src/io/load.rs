@@ -1,5 +1,6 @@
 //! Opening a model, whatever form it has.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use camelid_text::TextAssets;
@@ -13,8 +14,8 @@ use super::shared_file::file_error;
 use super::vocabulary;
 use crate::{ArchConfig, LoadedModel, ModelError, WeightSource};
 
-/// Names of the token embedding, one for each naming scheme.
-const EMBEDDINGS: [&str; 2] = ["model.embed_tokens.weight", "gpt_neox.embed_in.weight"];
+/// Constants that older checkpoints stored beside the weights.
+const BUFFERS: [&str; 3] = ["rotary_emb.inv_freq", "attention.bias", "attention.masked_bias"];
 
 /// The form of a model on disk.
 pub(crate) enum Form {
@@ -109,8 +110,7 @@ fn load_adapter(
     } else {
         base.text
     };
-    let rows = embedding_rows(base.weights.as_ref());
-    vocabulary::check(path, &text, &base.config, rows)?;
+    vocabulary::check(path, &text, &base.config, base.arch.vocabulary)?;
     let weights = Box::new(MergedWeights::new(base.weights, adapter, path)?);
     Ok(LoadedModel { arch: base.arch, config: base.config, weights, text, source })
 }
@@ -146,14 +146,38 @@ fn assemble(
         ModelError::Invalid { reason, fix } => ModelError::File { path: path.to_owned(), reason, fix },
         named @ ModelError::File { .. } => named,
     })?;
-    let rows = embedding_rows(weights.as_ref());
-    if rows > 0 {
-        vocabulary::check(path, &text, &config, rows)?;
-    }
+    check_tensors(path, &arch, weights.as_ref())?;
+    vocabulary::check(path, &text, &config, arch.vocabulary)?;
     Ok(LoadedModel { arch, config, weights, text, source: path.display().to_string() })
 }
 
-/// Rows of the token embedding, 0 if it is not there.
-pub(crate) fn embedding_rows(weights: &dyn WeightSource) -> usize {
-    EMBEDDINGS.iter().find_map(|name| weights.shape(name)?.first().copied()).unwrap_or_default()
+/// Every tensor of the architecture is there in its shape, and nothing is there that it would not use.
+fn check_tensors(path: &Path, arch: &ArchConfig, weights: &dyn WeightSource) -> Result<(), ModelError> {
+    let expected: BTreeMap<String, Vec<usize>> = arch.tensors().into_iter().collect();
+    for (name, shape) in &expected {
+        let (reason, fix) = match weights.shape(name) {
+            Some(found) if found == *shape => continue,
+            Some(found) => (
+                format!("tensor {name:?} has shape {found:?}, but config.json makes it {shape:?}"),
+                "use the config.json that belongs to these weights",
+            ),
+            None => (
+                format!("tensor {name:?} of a {} model is missing", arch.model_type),
+                "use a complete checkpoint whose config.json belongs to it",
+            ),
+        };
+        return Err(file_error(path, reason, fix));
+    }
+    let stray = weights.names().into_iter().find(|name| {
+        let redundant_head = arch.tied && name == arch.head_name();
+        !expected.contains_key(name) && !redundant_head && !BUFFERS.iter().any(|buffer| name.ends_with(buffer))
+    });
+    match stray {
+        None => Ok(()),
+        Some(name) => Err(file_error(
+            path,
+            format!("tensor {name:?} has no place in a {} model with this config.json", arch.model_type),
+            "this variant of the architecture is not supported, or config.json belongs to another model",
+        )),
+    }
 }

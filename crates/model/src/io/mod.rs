@@ -27,7 +27,7 @@ mod write_safetensors;
 pub use adapter::{LowRankFactors, PeftAdapter, read_peft_adapter, write_peft_adapter};
 pub use element_type::ElementType;
 pub use hf_folder::FolderWeights;
-pub use hf_writer::{write_hf_model, write_hf_model_in_shards, write_text};
+pub use hf_writer::{write_hf_model, write_hf_tensors, write_text};
 pub use inspect::{InspectedModel, InspectedTensor, inspect_model};
 pub use load::{load_model, load_model_with};
 pub use write_safetensors::NamedShape;

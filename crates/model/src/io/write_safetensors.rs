@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 use super::atomic::{WriteError, write_file};
 use super::element_type::ElementType;
 use super::shared_file::file_error;
-use crate::ModelError;
+use crate::{ArchConfig, ModelError};
 
 /// Elements encoded at a time.
 const CHUNK: usize = 1 << 18;
@@ -22,6 +22,11 @@ pub struct NamedShape {
 }
 
 impl NamedShape {
+    /// The tensors of a checkpoint of this architecture.
+    pub(crate) fn list(arch: &ArchConfig) -> Vec<Self> {
+        arch.tensors().into_iter().map(|(name, shape)| Self { name, shape }).collect()
+    }
+
     pub(crate) fn elements(&self) -> usize {
         self.shape.iter().product()
     }

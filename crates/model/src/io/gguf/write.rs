@@ -17,7 +17,7 @@ use super::header::{DEFAULT_ALIGNMENT, MAGIC};
 use super::tensor_type::TensorType;
 use super::write_config::describe;
 use super::write_vocabulary;
-use crate::ModelError;
+use crate::{ArchConfig, ModelError};
 
 const VERSION: u32 = 3;
 
@@ -55,16 +55,16 @@ enum Source {
     Values(Vec<f32>),
 }
 
-/// Writes a model with its tokenizer. `fetch` is asked for each of `tensors` once, in the checkpoint's layout.
+/// Writes a model with its tokenizer. `fetch` is asked for each of `arch.tensors()` once, in the checkpoint's layout.
 pub fn write_gguf(
     path: &Path,
+    arch: &ArchConfig,
     config: &Json,
     text: &TextAssets,
     kind: GgufType,
-    tensors: &[NamedShape],
     fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
 ) -> Result<(), ModelError> {
-    let (metadata, planned) = plan(config, text, kind, tensors).map_err(|error| error.at(path))?;
+    let (metadata, planned) = plan(arch, config, text, kind).map_err(|error| error.at(path))?;
     let mut header = Vec::new();
     header.extend_from_slice(&MAGIC);
     header.extend_from_slice(&VERSION.to_le_bytes());
@@ -117,14 +117,8 @@ pub fn write_gguf(
 
 type Plan = (Vec<(String, Entry)>, Vec<Planned>);
 
-fn plan(config: &Json, text: &TextAssets, kind: GgufType, tensors: &[NamedShape]) -> Result<Plan, Malformed> {
-    let embedding = ["model.embed_tokens.weight", "gpt_neox.embed_in.weight"];
-    let rows = tensors
-        .iter()
-        .find(|tensor| embedding.contains(&tensor.name.as_str()))
-        .and_then(|tensor| tensor.shape.first().copied())
-        .ok_or_else(|| Malformed::new("the model has no token embedding", "write a complete model"))?;
-    let description = describe(config, rows)?;
+fn plan(arch: &ArchConfig, config: &Json, text: &TextAssets, kind: GgufType) -> Result<Plan, Malformed> {
+    let description = describe(config, arch.vocabulary)?;
     let family = description.family;
 
     let text_of = |text: &str| Entry::Text(text.to_owned());
@@ -143,14 +137,10 @@ fn plan(config: &Json, text: &TextAssets, kind: GgufType, tensors: &[NamedShape]
         metadata.push(("general.name".to_owned(), text_of(name)));
     }
     metadata.extend(description.entries);
-    metadata.extend(write_vocabulary::entries(text, config, rows)?);
+    metadata.extend(write_vocabulary::entries(text, config, arch.vocabulary)?);
 
-    let tied = config["tie_word_embeddings"].as_bool().unwrap_or(false);
-    let mut planned = Vec::with_capacity(tensors.len());
-    for tensor in tensors {
-        if tied && matches!(tensor.name.as_str(), "lm_head.weight" | "embed_out.weight") {
-            continue;
-        }
+    let mut planned = Vec::new();
+    for tensor in NamedShape::list(arch) {
         let gguf_name = family.gguf_tensor_name(&tensor.name).ok_or_else(|| {
             Malformed::new(
                 format!("tensor {:?} has no place in a GGUF file of a {} model", tensor.name, family.gguf_name()),
@@ -161,9 +151,9 @@ fn plan(config: &Json, text: &TextAssets, kind: GgufType, tensors: &[NamedShape]
         let kind = stored_type(kind, &tensor.shape);
         planned.push(Planned {
             bytes: stored_bytes(kind, tensor.elements()),
-            source: Source::Checkpoint(tensor.clone(), arrangement),
-            gguf_name,
             shape: tensor.shape.clone(),
+            source: Source::Checkpoint(tensor, arrangement),
+            gguf_name,
             kind,
         });
     }
