@@ -137,7 +137,10 @@ pub fn read_peft_adapter(folder: &Path) -> Result<PeftAdapter, ModelError> {
             return Err(fail(format!("tensor {pair:?} is missing")));
         };
         let (&[rank, inputs], &[outputs, b_rank]) = (a.shape.as_slice(), b.shape.as_slice()) else {
-            return Err(fail(format!("tensors {name:?} and {pair:?} of shapes {:?}, {:?} are no matrices", a.shape, b.shape)));
+            return Err(fail(format!(
+                "tensors {name:?} and {pair:?} of shapes {:?}, {:?} are no matrices",
+                a.shape, b.shape
+            )));
         };
         if rank != b_rank || rank != low_rank.rank {
             return Err(fail(format!(

@@ -59,9 +59,8 @@ pub(crate) fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), M
 
 /// Makes a folder and those above it.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), ModelError> {
-    std::fs::create_dir_all(folder).map_err(|error| {
-        file_error(folder, format!("cannot be made: {error}"), "name a folder that may be written to")
-    })
+    std::fs::create_dir_all(folder)
+        .map_err(|error| file_error(folder, format!("cannot be made: {error}"), "name a folder that may be written to"))
 }
 
 fn fill_and_rename(

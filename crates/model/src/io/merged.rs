@@ -23,7 +23,9 @@ impl MergedWeights {
             let expected = vec![factors.outputs, factors.inputs];
             let reason = match base.shape(&format!("{path}.weight")) {
                 Some(shape) if shape == expected => continue,
-                Some(shape) => format!("changes {path} by a matrix of {expected:?}, but its weight has shape {shape:?}"),
+                Some(shape) => {
+                    format!("changes {path} by a matrix of {expected:?}, but its weight has shape {shape:?}")
+                }
                 None => format!("changes {path}, which the base model does not have"),
             };
             let fix = format!("use the adapter with its own base model, {:?}", adapter.base);

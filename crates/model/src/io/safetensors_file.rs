@@ -4,9 +4,9 @@ use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use super::Malformed;
 use super::element_type::ElementType;
 use super::shared_file::{SharedFile, file_error};
-use super::Malformed;
 use crate::ModelError;
 
 /// The format's own limit on its header.

@@ -44,8 +44,7 @@ pub(crate) fn write_safetensors(
     let mut position = 0;
     for tensor in tensors {
         let end = position + tensor.elements() * kind.bytes();
-        let entry =
-            json!({ "dtype": kind.safetensors_name(), "shape": tensor.shape, "data_offsets": [position, end] });
+        let entry = json!({ "dtype": kind.safetensors_name(), "shape": tensor.shape, "data_offsets": [position, end] });
         if header.insert(tensor.name.clone(), entry).is_some() {
             return Err(file_error(path, format!("tensor {:?} stands twice", tensor.name), "name each tensor once"));
         }

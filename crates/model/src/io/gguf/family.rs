@@ -28,8 +28,7 @@ pub(crate) enum Arrangement {
     OnePlus,
 }
 
-const ALL: [Family; 6] =
-    [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma2, Family::Gemma3, Family::GptNeox];
+const ALL: [Family; 6] = [Family::Llama, Family::Qwen2, Family::Qwen3, Family::Gemma2, Family::Gemma3, Family::GptNeox];
 
 /// GGUF stem and checkpoint stem of the tensors outside the layers.
 const OUTER: [(&str, &str); 3] =

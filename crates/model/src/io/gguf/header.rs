@@ -93,7 +93,9 @@ pub(crate) fn read_header(source: impl Read, file_bytes: u64) -> Result<Header, 
     let alignment = match metadata.get("general.alignment").and_then(Value::as_u64) {
         None => DEFAULT_ALIGNMENT,
         Some(alignment) if alignment.is_power_of_two() && alignment <= 1 << 20 => alignment,
-        Some(other) => return Err(Malformed::new(format!("general.alignment is {other}, not a power of two"), REFETCH)),
+        Some(other) => {
+            return Err(Malformed::new(format!("general.alignment is {other}, not a power of two"), REFETCH));
+        }
     };
 
     let mut tensors = Vec::with_capacity(tensor_count.min(RESERVED) as usize);
@@ -288,12 +290,13 @@ impl<R: Read> Cursor<R> {
         })?;
         let row_fills_blocks = shape.first().is_none_or(|row| row.is_multiple_of(kind.block_elements()));
         shape.reverse();
-        let bytes = elements.filter(|_| row_fills_blocks).and_then(|elements| kind.bytes(elements)).ok_or_else(|| {
-            Malformed::new(
-                format!("tensor {name:?} of shape {shape:?} cannot be stored as {}", kind.name()),
-                REFETCH,
-            )
-        })?;
+        let bytes =
+            elements.filter(|_| row_fills_blocks).and_then(|elements| kind.bytes(elements)).ok_or_else(|| {
+                Malformed::new(
+                    format!("tensor {name:?} of shape {shape:?} cannot be stored as {}", kind.name()),
+                    REFETCH,
+                )
+            })?;
         Ok(TensorInfo { name, shape, kind, start, bytes })
     }
 }

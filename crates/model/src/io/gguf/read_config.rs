@@ -59,7 +59,10 @@ pub(super) fn config(header: &Header, rope_divisors: Option<&[f32]>) -> Result<J
         return Err(fields.missing("attention.head_count"));
     }
     let embedding = header.tensor("token_embd.weight").ok_or_else(|| {
-        Malformed::new("tensor \"token_embd.weight\" is missing", "use the first part of a split model, or merge its parts")
+        Malformed::new(
+            "tensor \"token_embd.weight\" is missing",
+            "use the first part of a split model, or merge its parts",
+        )
     })?;
     let vocabulary = embedding.shape.first().copied().unwrap_or_default();
     let tied = header.tensor("output.weight").is_none();

@@ -54,8 +54,7 @@ mod tests {
     #[test]
     fn the_scaling_is_found_again_from_its_divisors() {
         for (factor, theta, original_positions) in [(8.0, 5e5, 8192.0), (32.0, 5e5, 8192.0), (4.0, 1e4, 2048.0)] {
-            let scaling =
-                Llama3Scaling { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_positions };
+            let scaling = Llama3Scaling { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_positions };
             let divisors = scaling.divisors(theta, 64);
             assert!(divisors.contains(&1.0) && divisors.contains(&(factor as f32)));
             assert_eq!(Llama3Scaling::from_divisors(&divisors, theta), Some(scaling));

@@ -33,8 +33,7 @@ impl GgufFile {
     /// Opens a file and reads its header; tensors are read when asked for.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let file = SharedFile::open(path)?;
-        let header =
-            file.from_start(|source| read_header(source, file.bytes()))?.map_err(|error| error.at(path))?;
+        let header = file.from_start(|source| read_header(source, file.bytes()))?.map_err(|error| error.at(path))?;
         if header.metadata.get("split.count").and_then(Value::as_u64).is_some_and(|parts| parts > 1) {
             return Err(file_error(
                 path,
@@ -97,11 +96,7 @@ impl WeightSource for GgufFile {
     fn load(&self, name: &str) -> Result<Vec<f32>, ModelError> {
         let path = self.file.path();
         let Some((info, (_, arrangement))) = self.info(name).zip(self.tensors.get(name)) else {
-            return Err(file_error(
-                path,
-                format!("tensor {name:?} is missing"),
-                "use a complete file of this model",
-            ));
+            return Err(file_error(path, format!("tensor {name:?} is missing"), "use a complete file of this model"));
         };
         let values = read(&self.file, info)?;
         check_finite(path, &info.name, &info.shape, &values)?;

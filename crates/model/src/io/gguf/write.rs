@@ -100,7 +100,10 @@ pub fn write_gguf(
                     arrangement.apply(values, rows).ok_or_else(|| {
                         file_error(
                             path,
-                            format!("tensor {:?} of shape {:?} does not divide into the heads", named.name, named.shape),
+                            format!(
+                                "tensor {:?} of shape {:?} does not divide into the heads",
+                                named.name, named.shape
+                            ),
                             "the model and its configuration disagree",
                         )
                     })?

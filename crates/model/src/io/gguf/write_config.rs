@@ -38,7 +38,10 @@ pub(super) fn describe(config: &Json, vocabulary: usize) -> Result<Description, 
         .ok_or_else(|| Malformed::new(format!("models of type {model_type:?} cannot be written as GGUF"), FIX))?;
     let count = |key: &str| {
         config[key].as_u64().and_then(|count| u32::try_from(count).ok()).ok_or_else(|| {
-            Malformed::new(format!("config field {key:?} is missing or not a count"), "complete the model's config.json")
+            Malformed::new(
+                format!("config field {key:?} is missing or not a count"),
+                "complete the model's config.json",
+            )
         })
     };
     let prefix = family.gguf_name();
@@ -62,7 +65,8 @@ pub(super) fn describe(config: &Json, vocabulary: usize) -> Result<Description, 
     set("rope.freq_base", Entry::F32(theta as f32));
     let mut rope_divisors = None;
     if family == Family::GptNeox {
-        let share = config["rotary_pct"].as_f64().or_else(|| config["rope_parameters"]["partial_rotary_factor"].as_f64());
+        let share =
+            config["rotary_pct"].as_f64().or_else(|| config["rope_parameters"]["partial_rotary_factor"].as_f64());
         set("rope.dimension_count", Entry::U32((share.unwrap_or(0.25) * f64::from(head_dim)) as u32));
         let epsilon = config["layer_norm_eps"].as_f64().unwrap_or(1e-5);
         set("attention.layer_norm_epsilon", Entry::F32(epsilon as f32));

@@ -64,7 +64,8 @@ pub(super) fn entries(text: &TextAssets, config: &Json, rows: usize) -> Result<V
     for added in tokenizer["added_tokens"].as_array().into_iter().flatten() {
         let content = added["content"].as_str().unwrap_or_default();
         let kind = if added["special"].as_bool() == Some(true) { TokenType::Control } else { TokenType::UserDefined };
-        let kind = if byte_fallback && model["unk_token"].as_str() == Some(content) { TokenType::Unknown } else { kind };
+        let kind =
+            if byte_fallback && model["unk_token"].as_str() == Some(content) { TokenType::Unknown } else { kind };
         place(content, added["id"].as_u64().unwrap_or(u64::MAX) as usize, kind)?;
     }
 
