@@ -1,7 +1,33 @@
 //! Architectures as data, weights in and out, and one forward and one backward pass for all of them.
+//!
+//! [`load_model`] opens a checkpoint, [`Transformer`] puts it on a backend, and [`Engine`] is all that a training
+//! method sees of it. [`Decoder`] runs the same blocks a token at a time.
 
+mod arch;
+mod arch_hf;
+mod batch;
+mod block;
+mod construct;
+mod decoder;
 mod engine;
 mod error;
+mod flops;
+pub mod io;
+mod linear;
+mod norm;
+mod rope_config;
+mod rope_table;
+mod tensor;
+mod training;
+mod transformer;
+mod tuning;
+mod weights;
 
+pub use arch::{ArchConfig, Biases, BlockNorm, LayerKind, Linear, Mlp, Naming, Norm, Rope, RopeScaling};
+pub use decoder::Decoder;
 pub use engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
 pub use error::ModelError;
+pub use io::{inspect_model, load_model};
+pub use transformer::{Transformer, TransformerOptions};
+pub use tuning::{LowRank, Tuning};
+pub use weights::{LoadedModel, WeightSource};

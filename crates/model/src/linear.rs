@@ -1,0 +1,159 @@
+//! A linear layer, with or without a trained weight, a bias, an adapter.
+
+use camelid_kernels::{Backend, DType, LowRank as LowRankTerm, Product, Shape};
+
+use crate::tensor::Tensor;
+
+/// `y = x Wᵀ + bias + scale · x Aᵀ Bᵀ`.
+pub(crate) struct LinearLayer<B: Backend> {
+    pub(crate) out: usize,
+    pub(crate) input: usize,
+    pub(crate) matrix: B::Matrix,
+    /// Master weight, kept only when it is trained.
+    pub(crate) weight: Option<Tensor<B>>,
+    pub(crate) bias: Option<Tensor<B>>,
+    pub(crate) adapter: Option<Adapter<B>>,
+}
+
+/// A low-rank term beside a frozen weight.
+pub(crate) struct Adapter<B: Backend> {
+    /// `[rank, in]`.
+    pub(crate) a: Tensor<B>,
+    /// `[out, rank]`.
+    pub(crate) b: Tensor<B>,
+    pub(crate) rank: usize,
+    pub(crate) scale: f32,
+    pub(crate) dropout: f32,
+}
+
+/// How this pass uses adapters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AdapterUse {
+    pub(crate) active: bool,
+    /// Seed of this layer's dropout mask; `None` drops nothing.
+    pub(crate) dropout_seed: Option<u64>,
+}
+
+impl<B: Backend> Adapter<B> {
+    /// The adapter's input: `x`, or `x` with elements dropped.
+    fn dropped(&self, backend: &B, x: &B::Buffer, len: usize, seed: Option<u64>) -> Option<B::Buffer> {
+        let seed = seed.filter(|_| self.dropout > 0.0)?;
+        let mut dropped = backend.alloc(backend.activation_dtype(), len);
+        backend.dropout(x, &mut dropped, len, self.dropout, seed);
+        Some(dropped)
+    }
+
+    /// `scale · x Aᵀ`, `[rows, rank]`.
+    fn compress(&self, backend: &B, x: &B::Buffer, rows: usize, input: usize) -> B::Buffer {
+        let mut low = backend.alloc(backend.activation_dtype(), rows * self.rank);
+        let shape = Shape { m: rows, n: self.rank, k: input };
+        backend.matmul(Product::Nt, shape, self.scale, x, &self.a.value, &mut low, false);
+        low
+    }
+}
+
+impl<B: Backend> LinearLayer<B> {
+    fn active(&self, usage: AdapterUse) -> Option<&Adapter<B>> {
+        self.adapter.as_ref().filter(|_| usage.active)
+    }
+
+    /// `y [rows, out] (+)= …`.
+    pub(crate) fn forward(
+        &self,
+        backend: &B,
+        x: &B::Buffer,
+        rows: usize,
+        usage: AdapterUse,
+        y: &mut B::Buffer,
+        accumulate: bool,
+    ) {
+        let bias = self.bias.as_ref().map(|bias| &bias.value);
+        let low = self.active(usage).map(|adapter| {
+            let dropped = adapter.dropped(backend, x, rows * self.input, usage.dropout_seed);
+            (adapter, adapter.compress(backend, dropped.as_ref().unwrap_or(x), rows, self.input))
+        });
+        let term =
+            low.as_ref().map(|(adapter, left)| LowRankTerm { left, right: &adapter.b.value, rank: adapter.rank });
+        backend.linear(x, rows, &self.matrix, bias, term, y, accumulate);
+    }
+
+    /// Adds to the gradients of what is trained here, and writes (or adds) the gradient of `x` when asked.
+    pub(crate) fn backward(
+        &mut self,
+        backend: &B,
+        dy: &B::Buffer,
+        x: &B::Buffer,
+        rows: usize,
+        usage: AdapterUse,
+        dx: Option<(&mut B::Buffer, bool)>,
+    ) {
+        let (out, input) = (self.out, self.input);
+        if let Some(gradient) = self.weight.as_mut().and_then(Tensor::gradient_mut) {
+            let shape = Shape { m: out, n: input, k: rows };
+            backend.matmul(Product::Tn, shape, 1.0, dy, x, gradient, true);
+        }
+        if let Some(gradient) = self.bias.as_mut().and_then(Tensor::gradient_mut) {
+            backend.sum_rows(dy, rows, out, gradient);
+        }
+        let dlow = match self.adapter.as_mut().filter(|_| usage.active) {
+            Some(adapter) => Some(adapter_backward(backend, adapter, dy, x, rows, (out, input), usage.dropout_seed)),
+            None => None,
+        };
+        let Some((dx, accumulate)) = dx else { return };
+        let term = |right| dlow.as_ref().map(|(left, rank)| LowRankTerm { left, right, rank: *rank });
+        match self.active(usage) {
+            Some(adapter) if adapter.dropout > 0.0 && usage.dropout_seed.is_some() => {
+                backend.linear_input_gradient(dy, rows, &self.matrix, None, dx, accumulate);
+                if let (Some((left, rank)), Some(seed)) = (&dlow, usage.dropout_seed) {
+                    let len = rows * input;
+                    let mut through = backend.alloc(backend.activation_dtype(), len);
+                    let shape = Shape { m: rows, n: input, k: *rank };
+                    backend.matmul(Product::Nn, shape, 1.0, left, &adapter.a.value, &mut through, false);
+                    let mut kept = backend.alloc(backend.activation_dtype(), len);
+                    backend.dropout(&through, &mut kept, len, adapter.dropout, seed);
+                    backend.add_scaled(dx, &kept, 1.0, len);
+                }
+            }
+            Some(adapter) => {
+                backend.linear_input_gradient(dy, rows, &self.matrix, term(&adapter.a.value), dx, accumulate);
+            }
+            None => backend.linear_input_gradient(dy, rows, &self.matrix, None, dx, accumulate),
+        }
+    }
+}
+
+/// Gradients of A and B; returns `scale · dy B` `[rows, rank]`, through which the input's gradient flows.
+fn adapter_backward<B: Backend>(
+    backend: &B,
+    adapter: &mut Adapter<B>,
+    dy: &B::Buffer,
+    x: &B::Buffer,
+    rows: usize,
+    (out, input): (usize, usize),
+    dropout_seed: Option<u64>,
+) -> (B::Buffer, usize) {
+    let rank = adapter.rank;
+    let dropped = adapter.dropped(backend, x, rows * input, dropout_seed);
+    let x = dropped.as_ref().unwrap_or(x);
+    let low = adapter.compress(backend, x, rows, input);
+    let mut dlow = backend.alloc(backend.activation_dtype(), rows * rank);
+    let to_rank = Shape { m: rows, n: rank, k: out };
+    backend.matmul(Product::Nn, to_rank, adapter.scale, dy, &adapter.b.value, &mut dlow, false);
+    if let Some(gradient) = adapter.b.gradient_mut() {
+        backend.matmul(Product::Tn, Shape { m: out, n: rank, k: rows }, 1.0, dy, &low, gradient, true);
+    }
+    if let Some(gradient) = adapter.a.gradient_mut() {
+        backend.matmul(Product::Tn, Shape { m: rank, n: input, k: rows }, 1.0, &dlow, x, gradient, true);
+    }
+    (dlow, rank)
+}
+
+/// A layer's buffer of activations.
+pub(crate) fn activations<B: Backend>(backend: &B, len: usize) -> B::Buffer {
+    backend.alloc(backend.activation_dtype(), len)
+}
+
+/// An `f32` buffer.
+pub(crate) fn floats<B: Backend>(backend: &B, len: usize) -> B::Buffer {
+    backend.alloc(DType::F32, len)
+}

@@ -1,0 +1,252 @@
+//! [`Engine`] for a [`Transformer`]: updates, state in and out, saving.
+
+use std::path::Path;
+
+use camelid_kernels::{AdamW, Backend, Compute, Memory};
+use camelid_text::Forest;
+
+use crate::arch_hf::invalid;
+use crate::engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
+use crate::io::{ElementType, write_hf_model, write_peft_adapter, write_text};
+use crate::linear::LinearLayer;
+use crate::tensor::Tensor;
+use crate::transformer::Transformer;
+use crate::tuning::Tuning;
+use crate::{LoadedModel, ModelError};
+
+const FIRST_MOMENT: &str = ".first_moment";
+const SECOND_MOMENT: &str = ".second_moment";
+
+impl<B: Backend> Transformer<B> {
+    /// Every tensor kept as values, in the order of the forward pass. The order is part of the checkpoint and of the
+    /// gradient norm's sum.
+    fn tensors(&self) -> Vec<&Tensor<B>> {
+        let mut list = vec![&self.embedding];
+        for block in &self.blocks {
+            for norm in block.norms() {
+                list.push(&norm.weight);
+                list.extend(&norm.bias);
+            }
+            for (_, linear) in &block.linears {
+                list.extend(&linear.weight);
+                list.extend(&linear.bias);
+                list.extend(linear.adapter.iter().flat_map(|adapter| [&adapter.a, &adapter.b]));
+            }
+        }
+        list.push(&self.final_norm.weight);
+        list.extend(&self.final_norm.bias);
+        list.extend(&self.head_weight);
+        list
+    }
+
+    fn for_each_tensor_mut(&mut self, visit: &mut dyn FnMut(&B, &mut Tensor<B>)) {
+        let backend = &self.backend;
+        visit(backend, &mut self.embedding);
+        for block in &mut self.blocks {
+            for norm in block.norms_mut() {
+                visit(backend, &mut norm.weight);
+                norm.bias.iter_mut().for_each(|bias| visit(backend, bias));
+            }
+            for (_, linear) in &mut block.linears {
+                let LinearLayer { weight, bias, adapter, .. } = linear;
+                weight.iter_mut().chain(bias).for_each(|tensor| visit(backend, tensor));
+                for adapter in adapter {
+                    visit(backend, &mut adapter.a);
+                    visit(backend, &mut adapter.b);
+                }
+            }
+        }
+        visit(backend, &mut self.final_norm.weight);
+        self.final_norm.bias.iter_mut().chain(&mut self.head_weight).for_each(|tensor| visit(backend, tensor));
+    }
+
+    fn trained(&self) -> impl Iterator<Item = &Tensor<B>> {
+        self.tensors().into_iter().filter(|tensor| tensor.training.is_some())
+    }
+
+    /// New master values into the form that is multiplied.
+    fn refresh_matrices(&mut self) {
+        let backend = &self.backend;
+        for block in &mut self.blocks {
+            for (_, linear) in &mut block.linears {
+                if let Some(weight) = &linear.weight {
+                    backend.refresh(&mut linear.matrix, &weight.value);
+                }
+            }
+        }
+        if let Some(weight) = &self.head_weight {
+            backend.refresh(&mut self.head, &weight.value);
+        } else if self.arch.tied && self.embedding.training.is_some() {
+            backend.refresh(&mut self.head, &self.embedding.value);
+        }
+    }
+
+    /// Global norm of the gradients divided by `denominator`; an error names the first that is not finite.
+    fn gradient_norm(&self, denominator: f64) -> Result<f64, ModelError> {
+        let mut sum = 0.0;
+        for tensor in self.trained() {
+            let Some(training) = &tensor.training else { continue };
+            let part = self.backend.sum_of_squares(&training.gradient, tensor.len());
+            if !part.is_finite() {
+                return Err(invalid(
+                    format!("the gradient of {} is not finite", tensor.name),
+                    "lower the learning rate, or look for broken records in this batch (camelid inspect batch)",
+                ));
+            }
+            sum += part;
+        }
+        Ok(sum.sqrt() / denominator)
+    }
+
+    /// Values of a tensor of the finished model under its checkpoint name: trained ones from the device, the rest from
+    /// where they came from.
+    fn final_values(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        match self.trained().find(|tensor| tensor.name == name) {
+            Some(tensor) => Ok(self.backend.read(&tensor.value, 0, tensor.len())),
+            None => self.weights.load(name),
+        }
+    }
+
+    /// Takes the model apart again: what was loaded, unchanged by training.
+    pub fn into_loaded(self) -> LoadedModel {
+        let Self { arch, config, weights, text, source, .. } = self;
+        LoadedModel { arch, config, weights, text, source }
+    }
+}
+
+impl<B: Backend> Engine for Transformer<B> {
+    fn forward(&mut self, forest: &Forest, want: Want) -> Result<Scores, ModelError> {
+        self.run_forward(forest, want)
+    }
+
+    fn backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
+        self.run_backward(cotangents)
+    }
+
+    fn update(&mut self, update: &Update) -> Result<Updated, ModelError> {
+        if !(update.denominator > 0.0 && update.denominator.is_finite()) {
+            let reason = format!("an update was asked to divide by {}", update.denominator);
+            return Err(invalid(reason, "a batch must train at least one token"));
+        }
+        let grad_norm = self.gradient_norm(update.denominator)?;
+        let clip =
+            if grad_norm > f64::from(update.max_grad_norm) { f64::from(update.max_grad_norm) / grad_norm } else { 1.0 };
+        self.step += 1;
+        let constants = AdamW {
+            learning_rate: update.learning_rate,
+            beta1: update.beta1,
+            beta2: update.beta2,
+            epsilon: update.epsilon,
+            weight_decay: update.weight_decay,
+            step: self.step,
+            gradient_scale: (clip / update.denominator) as f32,
+        };
+        self.for_each_tensor_mut(&mut |backend, tensor| tensor.step(backend, constants));
+        self.refresh_matrices();
+        Ok(Updated { grad_norm, step: self.step })
+    }
+
+    fn zero_gradients(&mut self) {
+        self.for_each_tensor_mut(&mut |backend, tensor| {
+            if let Some(gradient) = tensor.gradient_mut() {
+                backend.fill(gradient, 0.0);
+            }
+        });
+    }
+
+    fn visit_state(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
+        for tensor in self.trained() {
+            visit(tensor.state(&self.backend, "", &tensor.value))?;
+            if let Some(training) = &tensor.training {
+                visit(tensor.state(&self.backend, FIRST_MOMENT, &training.first_moment))?;
+                visit(tensor.state(&self.backend, SECOND_MOMENT, &training.second_moment))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn restore_state(
+        &mut self,
+        step: u64,
+        fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
+    ) -> Result<(), ModelError> {
+        let mut outcome = Ok(());
+        self.for_each_tensor_mut(&mut |backend, tensor| {
+            if outcome.is_ok() {
+                outcome = restore(backend, tensor, fetch);
+            }
+        });
+        outcome?;
+        self.step = step;
+        self.refresh_matrices();
+        self.zero_gradients();
+        Ok(())
+    }
+
+    fn visit_gradients(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
+        for tensor in self.trained() {
+            if let Some(training) = &tensor.training {
+                visit(tensor.state(&self.backend, "", &training.gradient))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn save(&self, folder: &Path) -> Result<(), ModelError> {
+        if let Tuning::LowRank(low_rank) = &self.tuning {
+            let tensors: Vec<StateTensor> =
+                self.trained().map(|tensor| tensor.state(&self.backend, "", &tensor.value)).collect();
+            write_peft_adapter(folder, low_rank, &self.source, &tensors)?;
+            return write_text(folder, &self.text);
+        }
+        let mut fetch = |name: &str| self.final_values(name);
+        write_hf_model(folder, &self.arch, &self.config, ElementType::F32, &mut fetch)?;
+        write_text(folder, &self.text)
+    }
+
+    fn parameters(&self) -> (usize, usize) {
+        let trained: usize = self.trained().map(Tensor::len).sum();
+        let adapter = if matches!(self.tuning, Tuning::LowRank(_)) { trained } else { 0 };
+        (self.arch.parameters() + adapter, trained)
+    }
+
+    fn flops(&self, forest: &Forest, gradients: bool) -> f64 {
+        crate::flops::count(self, forest, gradients)
+    }
+
+    fn memory(&self) -> Memory {
+        self.backend.memory()
+    }
+
+    fn describe(&self) -> String {
+        let precision = match self.backend.compute() {
+            Compute::F32 => "f32",
+            Compute::Bf16 => "bf16 products, f32 sums",
+        };
+        format!("{}, {precision}", self.backend.name())
+    }
+}
+
+fn restore<B: Backend>(
+    backend: &B,
+    tensor: &mut Tensor<B>,
+    fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
+) -> Result<(), ModelError> {
+    let (name, len) = (tensor.name.clone(), tensor.len());
+    let Some(training) = &mut tensor.training else { return Ok(()) };
+    let parts = [
+        ("", &mut tensor.value),
+        (FIRST_MOMENT, &mut training.first_moment),
+        (SECOND_MOMENT, &mut training.second_moment),
+    ];
+    for (suffix, buffer) in parts {
+        let name = format!("{name}{suffix}");
+        let values = fetch(&name)?;
+        if values.len() != len {
+            let reason = format!("checkpoint tensor {name} has {} elements, the model {len}", values.len());
+            return Err(invalid(reason, "resume with the recipe that wrote the checkpoint"));
+        }
+        backend.write(buffer, 0, &values);
+    }
+    Ok(())
+}

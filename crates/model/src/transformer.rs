@@ -1,0 +1,354 @@
+//! The model on a device: embedding, blocks, head; forward and backward over a forest.
+
+use camelid_kernels::{Backend, DType, Directions, HeadCotangents, HeadOutputs, HeadTargets};
+use camelid_text::Forest;
+use serde_json::Value as Json;
+
+use crate::arch::ArchConfig;
+use crate::arch_hf::invalid;
+use crate::batch::Batch;
+use crate::block::{Block, Pass, RopeTable, Saved};
+use crate::construct::{Builder, check_tuning, lowest_trained};
+use crate::engine::{Cotangents, Scores, Want};
+use crate::linear::{activations, floats};
+use crate::norm::NormLayer;
+use crate::tensor::Tensor;
+use crate::tuning::Tuning;
+use crate::weights::{LoadedModel, WeightSource};
+use crate::{ModelError, arch::Linear};
+
+/// What else a model is told when it is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct TransformerOptions {
+    /// Magnitude α of uniform noise on embeddings in training (`NEFTune`); 0 is off.
+    pub neftune_alpha: f32,
+}
+
+/// A decoder-only transformer on a backend.
+pub struct Transformer<B: Backend> {
+    pub(crate) backend: B,
+    pub(crate) arch: ArchConfig,
+    pub(crate) config: Json,
+    pub(crate) text: camelid_text::TextAssets,
+    pub(crate) source: String,
+    /// Read again when a frozen part must be written out.
+    pub(crate) weights: Box<dyn WeightSource + Send>,
+    pub(crate) tuning: Tuning,
+    pub(crate) options: TransformerOptions,
+    pub(crate) embedding: Tensor<B>,
+    pub(crate) blocks: Vec<Block<B>>,
+    pub(crate) final_norm: NormLayer<B>,
+    /// Its own tensor when the head is not tied and trained.
+    pub(crate) head_weight: Option<Tensor<B>>,
+    pub(crate) head: B::Matrix,
+    pub(crate) ropes: Vec<RopeTable<B>>,
+    rope_positions: usize,
+    lowest_trained: Option<usize>,
+    /// Optimiser steps taken.
+    pub(crate) step: u64,
+    /// What the last forward left for the backward.
+    kept: Option<Kept<B>>,
+}
+
+struct Kept<B: Backend> {
+    batch: Batch<B>,
+    blocks: Vec<Saved<B>>,
+    /// Residual rows that predict, before the final norm.
+    predicting: B::Buffer,
+    statistics: B::Buffer,
+    hidden: B::Buffer,
+    log_normalisers: B::Buffer,
+    adapters: bool,
+    noise_seed: Option<u64>,
+}
+
+/// Positions a table is made for at first; it grows when a longer sequence comes.
+const FIRST_POSITIONS: usize = 1024;
+
+impl<B: Backend> Transformer<B> {
+    /// Loads a model's weights onto `backend`. `seed` decides the adapter's initial values.
+    ///
+    /// Errors name the tensor or the setting: missing or misshapen tensors, layers or adapter targets that the model
+    /// does not have.
+    pub fn new(
+        backend: B,
+        model: LoadedModel,
+        tuning: Tuning,
+        seed: u64,
+        options: &TransformerOptions,
+    ) -> Result<Self, ModelError> {
+        let LoadedModel { arch, config, weights, text, source } = model;
+        check_tuning(&arch, &tuning)?;
+        check_shapes(&arch, weights.as_ref())?;
+        let builder = Builder { backend: &backend, arch: &arch, weights: weights.as_ref(), tuning: &tuning, seed };
+        let full = tuning == Tuning::Full;
+        let directions = if tuning == Tuning::Frozen { Directions::Forward } else { Directions::Both };
+        let mut embedding = builder.tensor(arch.embedding_name(), full)?;
+        let (head, head_weight) = if arch.tied {
+            (backend.prepare(&embedding.value, arch.vocabulary, arch.hidden, directions), None)
+        } else {
+            let weight = builder.tensor(arch.head_name(), full)?;
+            (backend.prepare(&weight.value, arch.vocabulary, arch.hidden, directions), full.then_some(weight))
+        };
+        if !full {
+            // A frozen table is only looked up; the residual stream it starts is f32 all the same.
+            let len = embedding.len();
+            let mut small = activations(&backend, len);
+            backend.copy(&embedding.value, &mut small, len);
+            embedding.value = small;
+        }
+        let blocks = (0..arch.layers.len()).map(|layer| builder.block(layer)).collect::<Result<_, _>>()?;
+        let final_norm = builder.norm(arch.final_norm_path(), arch.hidden, arch.norm, full)?;
+        let positions = FIRST_POSITIONS.min(arch.max_positions.max(1));
+        let ropes = Builder::ropes(&backend, &arch, positions);
+        let lowest_trained = lowest_trained(&arch, &tuning);
+        // Loading leaves blocks of odd sizes behind.
+        backend.trim();
+        Ok(Self {
+            backend,
+            arch,
+            config,
+            text,
+            source,
+            weights,
+            tuning,
+            options: *options,
+            embedding,
+            blocks,
+            final_norm,
+            head_weight,
+            head,
+            ropes,
+            rope_positions: positions,
+            lowest_trained,
+            step: 0,
+            kept: None,
+        })
+    }
+
+    pub fn arch(&self) -> &ArchConfig {
+        &self.arch
+    }
+
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    /// Heads whose q, k and v come out of one matrix.
+    pub(crate) fn fused_heads(&self) -> Option<usize> {
+        self.arch.linears().contains(&Linear::QueryKeyValue).then_some(self.arch.heads)
+    }
+
+    /// Makes sure the rotary tables reach this many positions.
+    pub(crate) fn reach(&mut self, positions: usize) {
+        if positions > self.rope_positions {
+            self.rope_positions = positions.next_power_of_two();
+            self.ropes = Builder::ropes(&self.backend, &self.arch, self.rope_positions);
+        }
+    }
+
+    fn check(&self, forest: &Forest) -> Result<(), ModelError> {
+        let fix = "use the tokenizer that belongs to this model";
+        if let Some(token) = forest.tokens.iter().find(|&&token| token as usize >= self.arch.vocabulary) {
+            return Err(invalid(format!("token {token} is beyond the vocabulary of {}", self.arch.vocabulary), fix));
+        }
+        if let Some(target) = forest.targets.iter().find(|target| target.token as usize >= self.arch.vocabulary) {
+            let reason = format!("target token {} is beyond the vocabulary of {}", target.token, self.arch.vocabulary);
+            return Err(invalid(reason, fix));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn run_forward(&mut self, forest: &Forest, want: Want) -> Result<Scores, ModelError> {
+        self.kept = None;
+        self.check(forest)?;
+        if forest.targets.is_empty() {
+            return Ok(Scores::default());
+        }
+        let deepest = forest.runs.iter().map(|run| run.position + run.len).max().unwrap_or(0);
+        self.reach(deepest as usize);
+        let (backend, hidden) = (&self.backend, self.arch.hidden);
+        let batch = Batch::new(backend, forest, self.fused_heads());
+        let keep = want.gradients && self.lowest_trained.is_some();
+        let adapters = !want.without_adapter;
+
+        let mut x = floats(backend, batch.rows * hidden);
+        backend.embed(&self.embedding.value, &batch.ids, batch.rows, hidden, self.arch.embedding_factor, &mut x);
+        if let Some(seed) = want.noise_seed.filter(|_| self.options.neftune_alpha > 0.0) {
+            let magnitudes = backend.upload(&noise_magnitudes(forest, self.options.neftune_alpha, hidden));
+            backend.add_uniform_noise(&mut x, &magnitudes, batch.rows, hidden, seed);
+        }
+        let mut saved = Vec::new();
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let keep = keep && self.lowest_trained.is_some_and(|lowest| layer >= lowest);
+            let pass = self.pass(&batch, layer, adapters, want.noise_seed);
+            saved.extend(block.forward(&pass, &mut x, None, keep));
+        }
+
+        let targets = &batch.targets;
+        let mut predicting = floats(backend, targets.rows * hidden);
+        backend.gather_rows(&x, &targets.row_indices, targets.rows, hidden, &mut predicting);
+        drop(x);
+        let mut normed = activations(backend, targets.rows * hidden);
+        let statistics = self.final_norm.forward(backend, &predicting, targets.rows, &mut normed);
+        let mut log_probs = floats(backend, targets.count);
+        let mut hits = floats(backend, targets.count);
+        let mut log_normalisers = floats(backend, targets.rows);
+        let mut entropies = want.entropy.then(|| floats(backend, targets.count));
+        backend.head(
+            &normed,
+            targets.rows,
+            &self.head,
+            self.arch.logit_softcap,
+            HeadTargets { rows: &targets.local_rows, tokens: &targets.tokens, count: targets.count },
+            HeadOutputs {
+                log_probs: &mut log_probs,
+                entropies: entropies.as_mut(),
+                hits: &mut hits,
+                log_normalisers: &mut log_normalisers,
+            },
+        );
+        let scores = Scores {
+            log_probs: backend.read(&log_probs, 0, targets.count),
+            entropies: entropies.map(|e| backend.read(&e, 0, targets.count)).unwrap_or_default(),
+            hits: backend.read(&hits, 0, targets.count).iter().map(|&hit| hit > 0.5).collect(),
+        };
+        if keep {
+            let noise_seed = want.noise_seed;
+            let hidden = normed;
+            self.kept = Some(Kept {
+                batch,
+                blocks: saved,
+                predicting,
+                statistics,
+                hidden,
+                log_normalisers,
+                adapters,
+                noise_seed,
+            });
+        }
+        Ok(scores)
+    }
+
+    pub(crate) fn run_backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
+        let Some(kept) = self.kept.take() else {
+            return Err(invalid("backward was called without a forward that kept gradients", "set want.gradients"));
+        };
+        let Kept { batch, blocks: mut saved, predicting, statistics, hidden: normed, .. } = kept;
+        let Kept { log_normalisers, adapters, noise_seed, .. } = kept;
+        let (rows, hidden, targets) = (batch.rows, self.arch.hidden, &batch.targets);
+        if cotangents.log_probs.len() != targets.count {
+            let reason = format!("{} cotangents for {} targets", cotangents.log_probs.len(), targets.count);
+            return Err(invalid(reason, "give one for each target of the last forward"));
+        }
+        let backend = &self.backend;
+        let dlog_probs = backend.upload(&cotangents.log_probs);
+        let dentropies = (!cotangents.entropies.is_empty()).then(|| backend.upload(&cotangents.entropies));
+        let mut dnormed = activations(backend, targets.rows * hidden);
+        let head_gradient = match &mut self.head_weight {
+            Some(weight) => weight.gradient_mut(),
+            None if self.arch.tied => self.embedding.gradient_mut(),
+            None => None,
+        };
+        backend.head_backward(
+            &normed,
+            targets.rows,
+            &self.head,
+            self.arch.logit_softcap,
+            HeadTargets { rows: &targets.local_rows, tokens: &targets.tokens, count: targets.count },
+            &log_normalisers,
+            HeadCotangents { log_probs: &dlog_probs, entropies: dentropies.as_ref() },
+            &mut dnormed,
+            head_gradient,
+        );
+        let mut dpredicting = floats(backend, targets.rows * hidden);
+        self.final_norm.backward(backend, &dnormed, &predicting, &statistics, targets.rows, &mut dpredicting, false);
+        let mut dx = backend.zeros(DType::F32, rows * hidden);
+        backend.scatter_rows(&dpredicting, &targets.row_indices, targets.rows, hidden, &mut dx, false);
+        drop((normed, dnormed, predicting, dpredicting));
+
+        let lowest = self.lowest_trained.unwrap_or(0);
+        let embedding_is_trained = self.embedding.training.is_some();
+        for layer in (lowest..self.blocks.len()).rev() {
+            let Some(saved) = saved.pop() else { break };
+            let pass = Pass {
+                backend: &self.backend,
+                arch: &self.arch,
+                rows,
+                positions: &batch.positions,
+                attention: &batch.attention,
+                ropes: &self.ropes,
+                fused: batch.fused.as_ref(),
+                adapters,
+                noise_seed,
+                layer,
+            };
+            self.blocks[layer].backward(&pass, saved, &mut dx, layer > lowest || embedding_is_trained);
+        }
+        let factor = self.arch.embedding_factor;
+        if let Some(gradient) = self.embedding.gradient_mut() {
+            self.backend.embed_backward(&dx, &batch.ids, rows, hidden, factor, gradient);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn pass<'a>(
+        &'a self,
+        batch: &'a Batch<B>,
+        layer: usize,
+        adapters: bool,
+        noise_seed: Option<u64>,
+    ) -> Pass<'a, B> {
+        Pass {
+            backend: &self.backend,
+            arch: &self.arch,
+            rows: batch.rows,
+            positions: &batch.positions,
+            attention: &batch.attention,
+            ropes: &self.ropes,
+            fused: batch.fused.as_ref(),
+            adapters,
+            noise_seed,
+            layer,
+        }
+    }
+}
+
+/// α / sqrt(L · d) for each row, L the length of the longest branch of its tree (Jain 2023, algorithm 1).
+fn noise_magnitudes(forest: &Forest, alpha: f32, hidden: usize) -> Vec<f32> {
+    let mut root_of = Vec::with_capacity(forest.runs.len());
+    let mut depth = vec![0; forest.runs.len()];
+    for (index, run) in forest.runs.iter().enumerate() {
+        let root: usize = run.parent.map_or(index, |parent| root_of[parent as usize]);
+        root_of.push(root);
+        depth[root] = depth[root].max(run.position + run.len);
+    }
+    let rows = forest.runs.iter().zip(&root_of);
+    rows.flat_map(|(run, &root)| {
+        let magnitude = alpha / ((depth[root] as usize * hidden) as f32).sqrt();
+        std::iter::repeat_n(magnitude, run.len as usize)
+    })
+    .collect()
+}
+
+/// Every tensor that the architecture needs is there, in its shape.
+fn check_shapes(arch: &ArchConfig, weights: &dyn WeightSource) -> Result<(), ModelError> {
+    for (name, wanted) in arch.tensors() {
+        match weights.shape(&name) {
+            Some(found) if found == wanted => {}
+            Some(found) => {
+                return Err(invalid(
+                    format!("tensor {name:?} has shape {found:?}, config.json asks for {wanted:?}"),
+                    "take config.json and weights from the same source",
+                ));
+            }
+            None => {
+                return Err(invalid(
+                    format!("tensor {name:?} is missing"),
+                    "take the complete model from its source again",
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! What is trained.
+
+/// Which parameters change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tuning {
+    /// None: scoring and generation.
+    Frozen,
+    /// All.
+    Full,
+    /// All parameters of these layers, counted from 0.
+    Layers(Vec<usize>),
+    /// A low-rank adapter beside frozen weights.
+    LowRank(LowRank),
+}
+
+/// A low-rank adapter, `y = W x + scale · B A x` (Hu 2021, arXiv 2106.09685, equation 3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct LowRank {
+    pub rank: usize,
+    pub alpha: f32,
+    /// Scale by `alpha / sqrt(rank)` instead of `alpha / rank` (Kalajdzievski 2023, arXiv 2312.03732).
+    pub rslora: bool,
+    /// Share of the adapter's input elements dropped in training.
+    pub dropout: f32,
+    /// `["all-linear"]`, or last parts of module names such as `q_proj`.
+    pub targets: Vec<String>,
+}
+
+impl LowRank {
+    /// The factor on `B A x`.
+    pub fn scale(&self) -> f32 {
+        let rank = self.rank as f32;
+        self.alpha / if self.rslora { rank.sqrt() } else { rank }
+    }
+}
