@@ -43,7 +43,7 @@ fn narrow_bf16(values: __m512) -> __m256i {
 }
 
 macro_rules! kernel {
-    ($run:ident, $tile:ident, $features:literal, $multiply:ident, $narrow:ident) => {
+    ($run:ident, $tile:ident, $finish:ident, $features:literal, $multiply:ident, $narrow:ident) => {
         /// SAFETY: as for `kernel::run`.
         pub(super) unsafe fn $run(tile: &Tile) {
             // SAFETY: as promised by the caller.
@@ -88,6 +88,16 @@ macro_rules! kernel {
                     }
                 }
             }
+            // A copy, so that the sums themselves have no address and stay in registers above.
+            let finished = sums;
+            // SAFETY: as promised by the caller.
+            unsafe { $finish(tile, &finished) };
+        }
+
+        /// Scales, adds and stores the sums. SAFETY: as for `kernel::run`; `sums` has `tile.rows` rows.
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        unsafe fn $finish(tile: &Tile, sums: &[[__m512; 2]]) {
             let factor = _mm512_set1_ps(tile.factor);
             for half in 0..2 {
                 if tile.columns <= 16 * half {
@@ -129,5 +139,5 @@ macro_rules! kernel {
     };
 }
 
-kernel!(run_f32, tile_f32, "avx512f,avx512bw,avx512vl", multiply_f32, narrow_integer);
-kernel!(run_bf16, tile_bf16, "avx512f,avx512bw,avx512vl,avx512bf16", multiply_bf16, narrow_bf16);
+kernel!(run_f32, tile_f32, finish_f32, "avx512f,avx512bw,avx512vl", multiply_f32, narrow_integer);
+kernel!(run_bf16, tile_bf16, finish_bf16, "avx512f,avx512bw,avx512vl,avx512bf16", multiply_bf16, narrow_bf16);
