@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use camelid_records::Record;
 
-use crate::encode::{Encoded, EncodedSet, Overlong, SpanPolicy};
-use crate::{Text, TextError, Untrainable};
+use crate::encode::{EncodedSet, Overlong, SpanPolicy};
+use crate::{Encoded, Text, TextError, Untrainable};
 
 /// Changes with the layout below and with any change of how records become tokens.
 const FORMAT: &[u8] = b"camelid tokens 1";

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache;
 use crate::spans::{LearnedSpan, learned_spans};
-use crate::{Text, TextError, Untrainable};
+use crate::{Encoded, Text, TextError, Untrainable};
 
 /// Whose turns are learned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +44,6 @@ pub enum Overlong {
     Reject,
     /// Its head is kept, if that still trains something.
     Truncate,
-}
-
-/// A record as tokens.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Encoded {
-    pub tokens: Vec<u32>,
-    /// Weight of each token as something to be predicted; the first is 0, for nothing predicts it.
-    pub weights: Vec<f32>,
-    /// Index of the record.
-    pub record: u32,
 }
 
 /// The records that can be trained on, and why the others cannot.
