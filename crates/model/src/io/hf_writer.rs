@@ -1,5 +1,6 @@
 //! Writing a Hugging Face folder.
 
+use std::fs::File;
 use std::path::Path;
 
 use camelid_text::TextAssets;
@@ -69,14 +70,28 @@ pub fn write_hf_tensors(
 
 /// Writes tokenizer, chat template and generation settings beside the weights.
 pub fn write_text(folder: &Path, text: &TextAssets) -> Result<(), ModelError> {
+    let fail = |error: &dyn std::fmt::Display| {
+        let fix = "check that the folder may be written to and the disk has space";
+        file_error(folder, format!("the tokenizer cannot be written: {error}"), fix)
+    };
     make_folder(folder)?;
-    text.write(folder).map_err(|error| {
-        file_error(
-            folder,
-            format!("the tokenizer cannot be written: {error}"),
-            "check that the folder may be written to and the disk has space",
-        )
-    })
+    let work = folder.join(format!(".text.{}.partial", std::process::id()));
+    make_folder(&work)?;
+    let written =
+        text.write(&work).map_err(|error| fail(&error)).and_then(|()| move_files(&work, folder).map_err(|e| fail(&e)));
+    // Best effort: after success the folder is empty, after an error that error is what matters.
+    drop(std::fs::remove_dir_all(&work));
+    written
+}
+
+/// Gives complete files their place.
+fn move_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        File::open(entry.path())?.sync_all()?;
+        std::fs::rename(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 /// Consecutive tensors while they fit.
