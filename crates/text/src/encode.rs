@@ -1,63 +1,29 @@
 //! From a record to tokens and the weight with which each is learned.
 
-use camelid_records::{Conversation, Record, Role};
+use camelid_records::{Record, Role};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use crate::cache;
-use crate::spans::{LearnedSpan, learned_spans};
+use crate::error::Fault;
+use crate::policy::{Learn, Overlong, SpanPolicy};
 use crate::{Encoded, Text, TextError, Untrainable};
 
-/// Whose turns are learned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Learn {
-    /// Every assistant turn.
-    Assistant,
-    /// The last assistant turn only.
-    LastAssistant,
-    /// The turns of these roles.
-    Roles(Vec<Role>),
-    /// Every token, headers and user turns included.
-    Everything,
-}
-
-/// What is learned of a record. A message's own weight overrides the policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpanPolicy {
-    pub learn: Learn,
-    /// Learn the prompt of prompt-completion records too.
-    pub train_on_prompt: bool,
-}
-
-impl Default for SpanPolicy {
-    fn default() -> Self {
-        Self { learn: Learn::Assistant, train_on_prompt: false }
-    }
-}
-
-/// What happens to a record with too many tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Overlong {
-    /// It is rejected, with its length.
-    Reject,
-    /// Its head is kept, if that still trains something.
-    Truncate,
-}
-
 /// The records that can be trained on, and why the others cannot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EncodedSet {
     /// In the order of the records.
     pub sequences: Vec<Encoded>,
+    /// Index of each record that is left out, ascending.
     pub rejects: Vec<(usize, Untrainable)>,
     /// The tokens came from the cache.
     pub cache_hit: bool,
 }
 
-/// Encodes all records in parallel, each rendered once; `cache_folder` keeps the result under the hash of everything
-/// that it depends on.
+/// Encodes all records in parallel, each rendered once.
+///
+/// `cache_folder` keeps the result in a file named by the hash of everything that it depends on. What is wrong with one
+/// record rejects that record; errors are for what is wrong with all of them: no template, a template that never ends
+/// an answer, a cache that cannot be written.
 pub fn encode_all(
     text: &Text,
     records: &[Record],
@@ -66,34 +32,42 @@ pub fn encode_all(
     overlong: Overlong,
     cache_folder: Option<&std::path::Path>,
 ) -> Result<EncodedSet, TextError> {
-    let key = cache::key(text, records, policy, max_length, overlong);
-    if let Some(found) = cache_folder.and_then(|folder| cache::load(folder, &key)) {
+    if records.iter().any(|record| matches!(record, Record::Conversation(_))) {
+        text.check_template(policy)?;
+    }
+    let key = cache_folder.map(|_| cache::key(text, records, policy, max_length, overlong));
+    if let (Some(folder), Some(key)) = (cache_folder, &key)
+        && let Some(found) = cache::load(folder, key, records)
+    {
         return Ok(found);
     }
-    let outcomes: Vec<_> = records
-        .par_iter()
-        .enumerate()
-        .map(|(index, record)| {
-            let mut encoded = text.encode_record(record, policy, max_length, overlong)?;
-            encoded.record = index as u32;
-            Ok(encoded)
-        })
-        .collect();
-    let mut set = EncodedSet { sequences: Vec::new(), rejects: Vec::new(), cache_hit: false };
+    let encode = |(index, record)| {
+        let encoded = text.encode_record(record, policy, max_length, overlong)?;
+        Ok(Encoded { record: index as u32, ..encoded })
+    };
+    let outcomes: Vec<Result<Encoded, Untrainable>> = records.par_iter().enumerate().map(encode).collect();
+    let mut set = EncodedSet::default();
     for (index, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Ok(encoded) => set.sequences.push(encoded),
             Err(reason) => set.rejects.push((index, reason)),
         }
     }
-    if let Some(folder) = cache_folder {
-        cache::store(folder, &key, &set)?;
+    if let (Some(folder), Some(key)) = (cache_folder, &key) {
+        cache::store(folder, key, &set)?;
     }
     Ok(set)
 }
 
 impl Text {
     /// Encodes one record (as number 0), or says why it cannot be trained on.
+    ///
+    /// * A conversation is rendered by the chat template; its module documentation says what is learned of it.
+    /// * Prompt and completion are encoded as one text where a token ends between them, else each by itself, as the
+    ///   prompt will be when the model is asked. The completion is learned, and the end-of-text token after it.
+    /// * Of a text everything is learned, and the end-of-text token.
+    ///
+    /// There is exactly one BOS if the tokenizer wants one, whether or not the template writes it.
     pub fn encode_record(
         &self,
         record: &Record,
@@ -101,127 +75,142 @@ impl Text {
         max_length: usize,
         overlong: Overlong,
     ) -> Result<Encoded, Untrainable> {
-        let mut encoded = match record {
-            Record::Conversation(conversation) => self.encode_conversation(conversation, policy)?,
+        let encoded = match record {
+            Record::Conversation(conversation) => self.encode_turns(conversation, policy),
             Record::Completion { prompt, completion, .. } => {
-                if completion.trim().is_empty() {
-                    return Err(Untrainable::new("the completion is empty", "remove the record or fill it"));
-                }
-                let learned = if policy.train_on_prompt { 0 } else { prompt.len() };
-                self.encode_plain(&format!("{prompt}{completion}"), learned)?
+                let learn_prompt = policy.train_on_prompt || policy.learn == Learn::Everything;
+                self.encode_completion(prompt, completion, learn_prompt)
             }
-            Record::Text { text, .. } => self.encode_plain(text, 0)?,
+            Record::Text { text, .. } => self.encode_text(text),
         };
-        if let Some(first) = encoded.weights.first_mut() {
-            *first = 0.0;
+        encoded
+            .and_then(|(tokens, weights)| self.finish(tokens, weights, max_length, overlong))
+            .map_err(|fault| fault.of(record.provenance()))
+    }
+
+    /// Whether conversations can be trained on at all.
+    fn check_template(&self, policy: &SpanPolicy) -> Result<(), TextError> {
+        self.template()?;
+        let learns_answers = match &policy.learn {
+            Learn::Assistant | Learn::LastAssistant => true,
+            Learn::Roles(roles) => roles.contains(&Role::Assistant),
+            Learn::Everything => false,
+        };
+        match &self.special.missing_terminator {
+            Some(after) if learns_answers => Err(TextError::new(
+                "chat template",
+                format!("writes {after:?} after an answer, which holds no special token: a model would not learn to stop"),
+                "let the template write {{ eos_token }} after each answer",
+            )),
+            _ => Ok(()),
         }
-        if encoded.tokens.len() > max_length {
-            if overlong == Overlong::Reject {
-                return Err(Untrainable::new(
-                    format!("{} tokens, the limit is {max_length}", encoded.tokens.len()),
-                    "raise max_length, shorten the record, or set overlong = \"truncate\"",
+    }
+
+    fn encode_completion(
+        &self,
+        prompt: &str,
+        completion: &str,
+        learn_prompt: bool,
+    ) -> Result<(Vec<u32>, Vec<f32>), Fault> {
+        if completion.trim().is_empty() {
+            return Err(Fault::new("the completion is empty", "remove the record, or fill the completion"));
+        }
+        let placed = self.encode_placed(&format!("{prompt}{completion}"))?;
+        let mut boundary = placed.partition_point(|token| token.start < prompt.len());
+        let mut tokens: Vec<u32> = placed.iter().map(|token| token.id).collect();
+        if placed[..boundary].last().is_some_and(|token| token.end > prompt.len()) {
+            tokens = self.encode(prompt);
+            boundary = tokens.len();
+            tokens.extend(self.encode_continuation(completion)?);
+        }
+        let mut weights = vec![1.0; tokens.len()];
+        if !learn_prompt {
+            weights[..boundary].fill(0.0);
+        }
+        self.end_text(&mut tokens, &mut weights)?;
+        Ok((tokens, weights))
+    }
+
+    fn encode_text(&self, text: &str) -> Result<(Vec<u32>, Vec<f32>), Fault> {
+        if text.trim().is_empty() {
+            return Err(Fault::new("the text is empty", "remove the record, or fill it"));
+        }
+        let mut tokens = self.encode(text);
+        let mut weights = vec![1.0; tokens.len()];
+        self.end_text(&mut tokens, &mut weights)?;
+        Ok((tokens, weights))
+    }
+
+    /// Tokens of a text that follows another. Tokenizers that put a space before each text must not do it here.
+    fn encode_continuation(&self, text: &str) -> Result<Vec<u32>, Fault> {
+        let plain = self.encode(text);
+        if !plain.first().is_some_and(|&token| self.decode_piece(token).starts_with('\u{2581}')) {
+            return Ok(plain);
+        }
+        let after_line_break = self.encode_placed(&format!("\n{text}"))?;
+        let split = after_line_break.partition_point(|token| token.start < 1);
+        let clean = split > 0 && after_line_break[split - 1].end <= 1;
+        Ok(if clean { after_line_break[split..].iter().map(|token| token.id).collect() } else { plain })
+    }
+
+    /// Appends the end-of-text token, which is learned.
+    fn end_text(&self, tokens: &mut Vec<u32>, weights: &mut Vec<f32>) -> Result<(), Fault> {
+        let Some(eos) = self.eos() else {
+            return Err(Fault::new(
+                "the tokenizer has no end-of-text token: a model would not learn to stop",
+                "name its eos_token in tokenizer_config.json",
+            ));
+        };
+        if tokens.last() != Some(&eos) {
+            tokens.push(eos);
+            weights.push(1.0);
+        }
+        Ok(())
+    }
+
+    /// BOS, length, and something to learn.
+    fn finish(
+        &self,
+        mut tokens: Vec<u32>,
+        mut weights: Vec<f32>,
+        max_length: usize,
+        overlong: Overlong,
+    ) -> Result<Encoded, Fault> {
+        if let Some(bos) = self.bos() {
+            if self.adds_bos() && tokens.first() != Some(&bos) {
+                tokens.insert(0, bos);
+                weights.insert(0, 0.0);
+            }
+            if tokens.starts_with(&[bos, bos]) {
+                return Err(Fault::new(
+                    "the tokens begin with two BOS",
+                    "let the chat template, or the text, write the BOS token once",
                 ));
             }
-            encoded.tokens.truncate(max_length);
-            encoded.weights.truncate(max_length);
         }
-        if encoded.weights.iter().all(|&weight| weight == 0.0) {
-            let cut = overlong == Overlong::Truncate && encoded.tokens.len() == max_length;
-            return Err(if cut {
-                Untrainable::new(
-                    format!("nothing to learn is left in its first {max_length} tokens"),
+        let length = tokens.len();
+        if length > max_length && overlong == Overlong::Reject {
+            return Err(Fault::new(
+                format!("has {length} tokens, max_length is {max_length}"),
+                "raise max_length, shorten or split the record, or set overlong = \"truncate\"",
+            ));
+        }
+        tokens.truncate(max_length);
+        weights.truncate(max_length);
+        // Nothing comes before the first token that could predict it.
+        if let Some(first) = weights.first_mut() {
+            *first = 0.0;
+        }
+        if weights.iter().all(|&weight| weight == 0.0) {
+            return Err(if length > max_length {
+                Fault::new(
+                    format!("nothing that is learned is left in the first {max_length} of {length} tokens"),
                     "raise max_length, or remove the record",
                 )
             } else {
-                Untrainable::new("no token of it is learned", "check `learn` and the weights of its messages")
+                Fault::new("no token of it is learned", "remove the record, or change `learn`")
             });
         }
-        Ok(encoded)
-    }
-
-    /// Everything from byte `learned_from` on is learned, and the end-of-text token after it.
-    fn encode_plain(&self, text: &str, learned_from: usize) -> Result<Encoded, Untrainable> {
-        if text.trim().is_empty() {
-            return Err(Untrainable::new("the text is empty", "remove the record or fill it"));
-        }
-        let span = LearnedSpan { bytes: learned_from..text.len(), weight: 1.0 };
-        let mut encoded = self.place(text, &[span])?;
-        if let Some(eos) = self.eos().filter(|eos| encoded.tokens.last() != Some(eos)) {
-            encoded.tokens.push(eos);
-            encoded.weights.push(1.0);
-        }
-        Ok(encoded)
-    }
-
-    fn encode_conversation(&self, conversation: &Conversation, policy: &SpanPolicy) -> Result<Encoded, Untrainable> {
-        let weights = message_weights(conversation, policy)?;
-        let render = |count: usize, prompt: bool| {
-            let tools = conversation.tools.as_ref();
-            self.render_chat(&conversation.messages[..count], tools, &conversation.template_arguments, prompt)
-                .map_err(|error| Untrainable::new(format!("{}: {}", error.place, error.reason), error.fix))
-        };
-        let rendered = render(conversation.messages.len(), false)?;
-        let spans = if policy.learn == Learn::Everything {
-            vec![LearnedSpan { bytes: 0..rendered.trim_end().len(), weight: 1.0 }]
-        } else {
-            learned_spans(conversation, &weights, &rendered, self.turns.as_ref(), &render)?
-        };
-        self.place(&rendered, &spans)
-    }
-
-    /// Tokens of the whole text; a token belongs to the span in which it ends.
-    fn place(&self, text: &str, spans: &[LearnedSpan]) -> Result<Encoded, Untrainable> {
-        let placed = self.encode_placed(text).map_err(|error| Untrainable::new(error.reason, error.fix))?;
-        let mut tokens = Vec::with_capacity(placed.len() + 2);
-        let mut weights = Vec::with_capacity(placed.len() + 2);
-        if self.adds_bos() && placed.first().map(|token| token.id) != self.bos() {
-            tokens.extend(self.bos());
-            weights.extend(self.bos().map(|_| 0.0));
-        }
-        let mut span = spans.iter().peekable();
-        for token in placed {
-            while span.next_if(|span| span.bytes.end < token.end).is_some() {}
-            let weight = span.peek().filter(|span| span.bytes.start < token.end).map_or(0.0, |span| span.weight);
-            tokens.push(token.id);
-            weights.push(weight);
-        }
-        if self.bos().is_some() && tokens.len() > 1 && tokens[0] == tokens[1] && Some(tokens[0]) == self.bos() {
-            let fix = "remove the BOS token from the text, or from the chat template";
-            return Err(Untrainable::new("the text starts with two BOS tokens", fix));
-        }
         Ok(Encoded { tokens, weights, record: 0 })
-    }
-}
-
-/// The weight of each message's tokens.
-fn message_weights(conversation: &Conversation, policy: &SpanPolicy) -> Result<Vec<f32>, Untrainable> {
-    let messages = &conversation.messages;
-    let last_assistant = messages.iter().rposition(|message| message.role == Role::Assistant);
-    let learned = |index: usize, role: Role| match &policy.learn {
-        Learn::Assistant => role == Role::Assistant,
-        Learn::LastAssistant => Some(index) == last_assistant,
-        Learn::Roles(roles) => roles.contains(&role),
-        Learn::Everything => true,
-    };
-    let weights: Vec<f32> = messages
-        .iter()
-        .enumerate()
-        .map(|(index, message)| message.weight.unwrap_or(if learned(index, message.role) { 1.0 } else { 0.0 }))
-        .collect();
-    if weights.iter().all(|&weight| weight == 0.0) {
-        return Err(match last_assistant {
-            None => Untrainable::new("there is no assistant turn", "remove the record, or set `learn` to other roles"),
-            Some(_) => Untrainable::new("no message of it is learned", "check `learn` and the weights of its messages"),
-        });
-    }
-    let empty = messages.iter().zip(&weights).position(|(message, &weight)| {
-        weight > 0.0 && message.content.trim().is_empty() && message.tool_calls.is_none()
-    });
-    match empty {
-        Some(index) if policy.learn != Learn::Everything => Err(Untrainable::new(
-            format!("message {} is to be learned but is empty", index + 1),
-            "remove the record, fill the message, or give it weight 0",
-        )),
-        _ => Ok(weights),
     }
 }

@@ -1,142 +1,176 @@
-//! Which bytes of a rendered conversation are learned.
+//! Which tokens of a rendered conversation are learned.
 //!
-//! A conversation is rendered once, as a whole. The template's own header before an assistant's answer and its
-//! end-of-turn token are learned from two probes when the model is opened; each header in the text then starts one
-//! answer. Where headers and answers do not match one to one (templates that rewrite history), the text up to each
-//! message is rendered as well and must be a prefix of the whole; if it is not, the record is refused, because then no
-//! span is certain.
-
-use std::ops::Range;
+//! The conversation is rendered once and encoded once, as a whole. An answer is learned from where the generation
+//! prompt ends, which is where the model will have to start, through the token that ends the turn; the line break that
+//! many templates put after that is not. A turn of another role, if it is to be learned, is its text and the token that
+//! ends it, where there is one.
+//!
+//! Where a message stands is read off the template's [skeleton](crate::skeleton). Where that fails, because the
+//! template changes the text (removes thoughts, say), the messages before it are rendered as well, with a generation
+//! prompt, and must be a prefix of the whole. If that fails too, the record is refused: nothing is guessed.
+//!
+//! A token belongs to a span if all of it lies inside. A token that also holds text from before the span is not
+//! learned: no model sees such a token when it answers, as the prompt ends before it. Special tokens never straddle.
 
 use camelid_records::{Conversation, Message, Role};
-use serde_json::Map;
-use tokenizers::Tokenizer;
 
-use crate::Untrainable;
-use crate::template::ChatTemplate;
+use crate::Text;
+use crate::error::Fault;
+use crate::policy::{Learn, SpanPolicy, has_calls, message_weights};
+use crate::skeleton::{Placed, Render};
+use crate::text::PlacedToken;
 
-/// How a template surrounds an answer.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct TurnShape {
-    /// What stands before an answer, such as `<|im_start|>assistant\n`.
-    pub(crate) header: String,
-    /// The special token after it, such as `<|im_end|>`.
-    pub(crate) end_of_turn: Option<String>,
-    pub(crate) end_of_turn_id: Option<u32>,
+/// What is learned of one message, in bytes of the rendered text.
+struct Region {
+    message: usize,
+    /// First byte learned.
+    start: usize,
+    /// The token that ends the turn is looked for from here ..
+    text_end: usize,
+    /// .. to here.
+    limit: usize,
 }
 
-impl TurnShape {
-    /// Renders a short conversation with and without its answer. `None` if the template refuses it.
-    pub(crate) fn probe(template: &ChatTemplate, tokenizer: &Tokenizer) -> Option<Self> {
-        const ANSWER: &str = "camelidprobe";
-        let asked = [Message::new(Role::User, "question")];
-        let answered = [asked[0].clone(), Message::new(Role::Assistant, ANSWER)];
-        let render = |messages: &[Message], prompt| template.render(messages, None, &Map::new(), prompt).ok();
-        let (bare, prompted, whole) = (render(&asked, false)?, render(&asked, true)?, render(&answered, false)?);
-        let before = whole.find(ANSWER)?;
-        // Without a generation prompt in the template, whatever stands before the answer is its header.
-        let header = match prompted.strip_prefix(&bare) {
-            Some(added) if !added.is_empty() => added.to_owned(),
-            _ => whole.get(bare.len()..before).unwrap_or_default().to_owned(),
+impl Text {
+    /// Tokens of a conversation and their weights. BOS is not added yet.
+    pub(crate) fn encode_turns(
+        &self,
+        conversation: &Conversation,
+        policy: &SpanPolicy,
+    ) -> Result<(Vec<u32>, Vec<f32>), Fault> {
+        let weights = message_weights(conversation, policy)?;
+        self.check_reserved(&conversation.messages)?;
+        let render = |messages: &[Message], prompt: bool| {
+            self.render_chat(messages, conversation.tools.as_ref(), &conversation.template_arguments, prompt)
         };
-        let after = &whole[before + ANSWER.len()..];
-        let special = tokenizer
-            .get_added_tokens_decoder()
-            .into_iter()
-            .filter_map(|(id, token)| after.find(&token.content).map(|place| (place, id, token.content)))
-            .min_by(|a, b| a.0.cmp(&b.0).then(b.2.len().cmp(&a.2.len())));
-        let (end_of_turn_id, end_of_turn) = special.map(|(_, id, content)| (id, content)).unzip();
-        Some(Self { header, end_of_turn, end_of_turn_id })
+        let rendered = render(&conversation.messages, false)?;
+        let placed = self.encode_placed(&rendered)?;
+        let everything = policy.learn == Learn::Everything;
+        let learned_to = if everything { rendered.trim_end().len() } else { 0 };
+        let mut token_weights: Vec<f32> =
+            placed.iter().map(|token| if token.end <= learned_to { 1.0 } else { 0.0 }).collect();
+        let wanted: Vec<usize> = (0..weights.len())
+            .filter(|&index| {
+                let message = &conversation.messages[index];
+                let says_something = !message.content.trim().is_empty() || has_calls(message);
+                if everything { message.weight.is_some() && says_something } else { weights[index] != 0.0 }
+            })
+            .collect();
+        for region in self.regions(conversation, &wanted, &rendered, &render)? {
+            let tokens = self.tokens_of(&region, &placed, &conversation.messages[region.message])?;
+            token_weights[tokens].fill(weights[region.message]);
+        }
+        Ok((placed.into_iter().map(|token| token.id).collect(), token_weights))
     }
-}
 
-/// A learned span of the rendered text.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct LearnedSpan {
-    pub(crate) bytes: Range<usize>,
-    pub(crate) weight: f32,
-}
+    /// A token that ends a turn must not come from somebody's words.
+    fn check_reserved(&self, messages: &[Message]) -> Result<(), Fault> {
+        for (index, message) in messages.iter().enumerate() {
+            let found = self.special.reserved.iter().find(|token| message.content.contains(token.as_str()));
+            if let Some(token) = found {
+                return Err(Fault::new(
+                    format!("the text of message {} holds the control token {token}", index + 1),
+                    "take the token out of the text: it would end the turn or begin another",
+                ));
+            }
+        }
+        Ok(())
+    }
 
-/// Finds the learned spans. `weights` has one entry for each message; messages of weight 0 are context.
-pub(crate) fn learned_spans(
-    conversation: &Conversation,
-    weights: &[f32],
-    rendered: &str,
-    turns: Option<&TurnShape>,
-    render_prefix: &dyn Fn(usize, bool) -> Result<String, Untrainable>,
-) -> Result<Vec<LearnedSpan>, Untrainable> {
-    let messages = &conversation.messages;
-    let starts = turns.and_then(|turns| starts_by_header(messages, rendered, turns));
-    let mut spans = Vec::new();
-    for (index, message) in messages.iter().enumerate().filter(|&(index, _)| weights[index] > 0.0) {
-        let start = match (&starts, message.role) {
-            (Some(starts), Role::Assistant) => starts[index],
-            _ => start_by_prefix(index, message, rendered, render_prefix)?,
+    fn regions(
+        &self,
+        conversation: &Conversation,
+        wanted: &[usize],
+        rendered: &str,
+        render: &Render,
+    ) -> Result<Vec<Region>, Fault> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let messages = &conversation.messages;
+        let skeleton = self.skeletons.get(conversation, render);
+        let placed = skeleton.and_then(|skeleton| skeleton.place(rendered, messages));
+        let region = |&message: &usize| {
+            let found = placed.as_ref().and_then(|placed| by_skeleton(message, messages[message].role, &placed[message]));
+            match found {
+                Some(region) => Ok(region),
+                None => by_prefix(message, messages, rendered, render),
+            }
         };
-        let end = end_of_answer(index, message, &rendered[start..], turns)? + start;
-        spans.push(LearnedSpan { bytes: start..end, weight: weights[index] });
+        wanted.iter().map(region).collect()
     }
-    Ok(spans)
+
+    /// The tokens of a region, the one that ends the turn included.
+    fn tokens_of(
+        &self,
+        region: &Region,
+        placed: &[PlacedToken],
+        message: &Message,
+    ) -> Result<std::ops::Range<usize>, Fault> {
+        let first = placed.partition_point(|token| token.start < region.start);
+        let from = placed.partition_point(|token| token.start < region.text_end).max(first);
+        let ends_turn = |token: &PlacedToken| self.special.stop.contains(&token.id);
+        let candidates = placed[from..].iter().take_while(|token| token.end <= region.limit);
+        let end = match candidates.enumerate().find(|(_, token)| ends_turn(token)) {
+            Some((index, _)) => from + index + 1,
+            None if message.role == Role::Assistant => {
+                return Err(Fault::new(
+                    format!(
+                        "the chat template ends message {} without an end-of-turn token: a model would not learn to stop",
+                        region.message + 1
+                    ),
+                    "use a chat template that writes the eos_token after each answer",
+                ));
+            }
+            None => placed.partition_point(|token| token.end <= region.text_end),
+        };
+        if first >= end {
+            return Err(Fault::new(
+                format!("message {} has no token of its own", region.message + 1),
+                "remove the record, or give the message weight 0",
+            ));
+        }
+        Ok(first..end)
+    }
 }
 
-/// Where each assistant message starts (0 for others), if headers and assistant messages match one to one.
-fn starts_by_header(messages: &[Message], rendered: &str, turns: &TurnShape) -> Option<Vec<usize>> {
-    if turns.header.trim().is_empty() {
-        return None;
-    }
-    let mut headers = rendered.match_indices(&turns.header).map(|(place, header)| place + header.len());
-    let mut starts = Vec::with_capacity(messages.len());
-    for message in messages {
-        if message.role != Role::Assistant {
-            starts.push(0);
-            continue;
-        }
-        let start = headers.next()?;
-        if !rendered[start..].trim_start().starts_with(message.content.trim()) {
-            return None;
-        }
-        starts.push(start);
-    }
-    // A header too many means that one of them is somebody's text.
-    headers.next().is_none().then_some(starts)
+fn by_skeleton(message: usize, role: Role, placed: &Placed) -> Option<Region> {
+    let content = placed.content.clone();
+    let start = match role {
+        Role::Assistant => placed.answer.or(content.as_ref().map(|content| content.start))?,
+        _ => content.as_ref()?.start,
+    };
+    let text_end = content.map_or(start, |content| content.end);
+    Some(Region { message, start, text_end, limit: placed.limit })
 }
 
-fn start_by_prefix(
-    index: usize,
-    message: &Message,
-    rendered: &str,
-    render_prefix: &dyn Fn(usize, bool) -> Result<String, Untrainable>,
-) -> Result<usize, Untrainable> {
-    let before = render_prefix(index, message.role == Role::Assistant)?;
-    let uncertain = || {
-        Untrainable::new(
-            format!("the chat template rewrites what comes before message {}, so its text cannot be placed", index + 1),
-            "split the conversation so that this message is the last, or use a template that only appends",
+fn by_prefix(index: usize, messages: &[Message], rendered: &str, render: &Render) -> Result<Region, Fault> {
+    let message = &messages[index];
+    let is_answer = message.role == Role::Assistant;
+    let uncertain = |why: &str| {
+        Fault::new(
+            format!("the place of message {} in the rendered conversation is not certain: {why}", index + 1),
+            "split the conversation so that this message is the last, or use a chat template that keeps what it wrote",
         )
     };
-    let rest = rendered.strip_prefix(before.as_str()).ok_or_else(uncertain)?;
-    if message.role == Role::Assistant {
-        return Ok(before.len());
+    let before = if index == 0 && !is_answer { String::new() } else { render(&messages[..index], is_answer)? };
+    if !rendered.starts_with(&before) {
+        return Err(uncertain("the chat template changes the text of a message, and rewrites earlier turns"));
     }
-    let content = message.content.trim();
-    rest.find(content).map(|place| before.len() + place).ok_or_else(uncertain)
-}
-
-/// Bytes from the answer's start to the end of its end-of-turn token.
-fn end_of_answer(index: usize, message: &Message, rest: &str, turns: Option<&TurnShape>) -> Result<usize, Untrainable> {
-    let content = message.content.trim();
-    let Some(after) = rest.find(content).map(|place| place + content.len()) else {
-        return Err(Untrainable::new(
-            format!("the chat template changes the text of message {}", index + 1),
-            "use a template that keeps the assistant's words, or change the message",
-        ));
-    };
-    let terminator = turns.and_then(|turns| turns.end_of_turn.as_deref());
-    let found = terminator.and_then(|token| rest[after..].find(token).map(|place| after + place + token.len()));
-    found.ok_or_else(|| {
-        Untrainable::new(
-            format!("no end-of-turn token follows message {}: the model would never learn to stop", index + 1),
-            "use a chat template that ends each answer with a special token",
-        )
-    })
+    let start = before.len();
+    // With this message as the last one the template may write it otherwise; then the end stays open.
+    let through = render(&messages[..=index], false).ok().filter(|through| rendered.starts_with(through.as_str()));
+    let limit = through.map_or(rendered.len(), |through| through.len()).max(start);
+    let region = &rendered[start..limit];
+    // Templates drop thoughts, and what they keep is the end.
+    let kept = message.content.rsplit("</think>").next().unwrap_or_default().trim();
+    let place = region.find(kept).ok_or_else(|| uncertain("the chat template changes its text"))?;
+    if is_answer {
+        return Ok(Region { message: index, start, text_end: start + place + kept.len(), limit });
+    }
+    if region.matches(kept).count() != 1 {
+        return Err(uncertain("its text occurs more than once"));
+    }
+    let text_end = start + place + kept.len();
+    Ok(Region { message: index, start: start + place, text_end, limit })
 }
