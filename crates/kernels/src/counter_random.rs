@@ -4,6 +4,7 @@
 //! with any number of threads.
 
 /// `SplitMix64`'s finaliser (Steele 2014, "Fast splittable pseudorandom number generators") over seed and index.
+#[inline(always)]
 fn mix(seed: u64, index: u64) -> u64 {
     let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -12,11 +13,13 @@ fn mix(seed: u64, index: u64) -> u64 {
 }
 
 /// Uniform in [0, 1), a multiple of 2⁻²⁴.
+#[inline(always)]
 pub(crate) fn uniform(seed: u64, index: u64) -> f32 {
     (mix(seed, index) >> 40) as f32 * (1.0 / 16_777_216.0)
 }
 
 /// Whether dropout with probability `p` keeps this element.
+#[inline(always)]
 pub(crate) fn keep(seed: u64, index: u64, p: f32) -> bool {
     uniform(seed, index) >= p
 }

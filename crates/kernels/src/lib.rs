@@ -10,4 +10,5 @@ mod reference;
 
 pub use attention_layout::{AttentionLayout, KeySpan, QueryRun};
 pub use backend::*;
+pub use cpu::{Cpu, CpuOptions};
 pub use reference::Reference;

@@ -3,27 +3,22 @@
 //! Fresh pages cost more than the arithmetic done on them, so a dropped buffer's pages stay with the backend and the
 //! next buffer of a similar size takes them over.
 
-use std::sync::{Arc, Mutex};
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use half::bf16;
 
+use super::block::Block;
 use crate::backend::{DType, Memory};
-
-/// One cache line; also the width of an AVX-512 register.
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-// SAFETY: a plain array of bytes, any bit pattern is valid and there is no padding.
-unsafe impl bytemuck::Zeroable for Line {}
-// SAFETY: as above.
-unsafe impl bytemuck::Pod for Line {}
 
 #[derive(Default)]
 struct Shelf {
-    /// Free blocks, unsorted; there are rarely more than a few dozen.
-    free: Vec<Vec<Line>>,
+    /// Free blocks, the longest unused first; there are rarely more than a few dozen.
+    free: VecDeque<Block>,
     memory: Memory,
+    /// Most bytes ever in use at once.
+    busiest: usize,
 }
 
 /// Blocks of memory that outlive the buffers that use them.
@@ -32,35 +27,51 @@ pub(crate) struct Pool {
     shelf: Arc<Mutex<Shelf>>,
 }
 
+/// Sizes are rounded up to eight steps an octave, so that batches of similar length find each other's blocks.
+fn rounded(bytes: usize) -> usize {
+    let bytes = bytes.max(64);
+    let step = (bytes.next_power_of_two() / 16).max(64);
+    bytes.next_multiple_of(step)
+}
+
 impl Pool {
-    fn shelf(&self) -> std::sync::MutexGuard<'_, Shelf> {
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
         // A panic while the lock is held leaves only accounting behind, never a block in two places.
-        self.shelf.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The smallest free block that fits and wastes at most a quarter, else a new one. Contents are unspecified.
-    fn take(&self, lines: usize) -> Vec<Line> {
+    /// The smallest free block that fits and wastes at most a quarter, else a new one. Says whether it is new, and
+    /// therefore zero.
+    fn take(&self, bytes: usize) -> (Block, bool) {
+        let bytes = rounded(bytes);
         let mut shelf = self.shelf();
         let fit = (0..shelf.free.len())
-            .filter(|&i| shelf.free[i].len() >= lines && shelf.free[i].len() <= lines + lines / 4 + 64)
+            .filter(|&i| shelf.free[i].len() >= bytes && shelf.free[i].len() <= bytes + bytes / 4)
             .min_by_key(|&i| shelf.free[i].len());
-        let block = if let Some(index) = fit {
-            let block = shelf.free.swap_remove(index);
-            shelf.memory.pooled -= block.len() * 64;
-            block
-        } else {
-            bytemuck::allocation::zeroed_vec(lines)
+        let (block, fresh, evicted) = match fit.and_then(|index| shelf.free.remove(index)) {
+            Some(block) => {
+                shelf.memory.pooled -= block.len();
+                (block, false, Vec::new())
+            }
+            None => {
+                let evicted = shelf.make_room(bytes);
+                (Block::zeroed(bytes), true, evicted)
+            }
         };
-        shelf.memory.in_use += block.len() * 64;
+        shelf.memory.in_use += block.len();
+        shelf.busiest = shelf.busiest.max(shelf.memory.in_use);
         shelf.memory.peak = shelf.memory.peak.max(shelf.memory.in_use + shelf.memory.pooled);
-        block
+        drop(shelf);
+        // Unmapping is slow; others need not wait for it.
+        drop(evicted);
+        (block, fresh)
     }
 
-    fn give(&self, block: Vec<Line>) {
+    fn give(&self, block: Block) {
         let mut shelf = self.shelf();
-        shelf.memory.in_use -= block.len() * 64;
-        shelf.memory.pooled += block.len() * 64;
-        shelf.free.push(block);
+        shelf.memory.in_use -= block.len();
+        shelf.memory.pooled += block.len();
+        shelf.free.push_back(block);
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -69,14 +80,38 @@ impl Pool {
 
     pub(crate) fn trim(&self) {
         let mut shelf = self.shelf();
-        shelf.free = Vec::new();
+        let free = std::mem::take(&mut shelf.free);
         shelf.memory.pooled = 0;
+        drop(shelf);
+        drop(free);
     }
 
     /// A buffer of `len` elements, contents unspecified.
     pub(crate) fn buffer(&self, dtype: DType, len: usize) -> Buffer {
-        let block = self.take((len * bytes_of(dtype)).div_ceil(64));
-        Buffer { dtype, len, block, pool: self.clone() }
+        self.buffer_and_freshness(dtype, len).0
+    }
+
+    /// As [`Self::buffer`], and whether it is already all zeros.
+    pub(crate) fn buffer_and_freshness(&self, dtype: DType, len: usize) -> (Buffer, bool) {
+        let (block, fresh) = self.take(len * bytes_of(dtype));
+        (Buffer { dtype, len, block, pool: self.clone() }, fresh)
+    }
+}
+
+impl Shelf {
+    /// Lets go of the longest unused blocks until one more of `bytes` keeps the whole within a quarter above what was
+    /// ever needed at once: sizes that no longer occur must not pile up.
+    fn make_room(&mut self, bytes: usize) -> Vec<Block> {
+        let needed = self.memory.in_use + bytes;
+        let most = self.busiest.max(needed);
+        let mut evicted = Vec::new();
+        while needed + self.memory.pooled > most + most / 4
+            && let Some(block) = self.free.pop_front()
+        {
+            self.memory.pooled -= block.len();
+            evicted.push(block);
+        }
+        evicted
     }
 }
 
@@ -91,7 +126,7 @@ fn bytes_of(dtype: DType) -> usize {
 pub struct Buffer {
     dtype: DType,
     len: usize,
-    block: Vec<Line>,
+    block: Block,
     pool: Pool,
 }
 
@@ -124,11 +159,11 @@ impl Buffer {
     }
 
     fn elements<T: bytemuck::Pod>(&self) -> &[T] {
-        &bytemuck::cast_slice(&self.block)[..self.len]
+        &bytemuck::cast_slice(self.block.bytes())[..self.len]
     }
 
     fn elements_mut<T: bytemuck::Pod>(&mut self) -> &mut [T] {
-        &mut bytemuck::cast_slice_mut(&mut self.block)[..self.len]
+        &mut bytemuck::cast_slice_mut(self.block.bytes_mut())[..self.len]
     }
 
     #[track_caller]
@@ -166,6 +201,15 @@ impl Buffer {
             DType::F32 => Values::F32(self.elements()),
             DType::Bf16 => Values::Bf16(self.elements()),
             DType::U32 => panic!("a buffer of indices was used as numbers"),
+        }
+    }
+
+    /// As [`Self::values_mut`], a part of it.
+    #[track_caller]
+    pub(crate) fn values_part_mut(&mut self, range: Range<usize>) -> ValuesMut<'_> {
+        match self.values_mut() {
+            ValuesMut::F32(values) => ValuesMut::F32(&mut values[range]),
+            ValuesMut::Bf16(values) => ValuesMut::Bf16(&mut values[range]),
         }
     }
 

@@ -42,6 +42,22 @@ fn narrow_bf16(values: __m512) -> __m256i {
     unsafe { std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(values)) }
 }
 
+/// Asks for a row of outputs, so that it is there when the sums are.
+///
+/// SAFETY: the row is inside the tile.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn prefetch_row(tile: &Tile, row: usize) {
+    // SAFETY: as promised by the caller.
+    let (first, last) = unsafe {
+        let row = tile.out.add(row * tile.stride);
+        let end = row.add(tile.columns - 1);
+        (row.address(), end.address())
+    };
+    _mm_prefetch::<_MM_HINT_ET0>(first);
+    _mm_prefetch::<_MM_HINT_ET0>(last);
+}
+
 macro_rules! kernel {
     ($run:ident, $tile:ident, $finish:ident, $features:literal, $multiply:ident, $narrow:ident) => {
         /// SAFETY: as for `kernel::run`.
@@ -70,6 +86,10 @@ macro_rules! kernel {
         /// SAFETY: as for `kernel::run`, with `tile.rows == ROWS`.
         #[target_feature(enable = $features)]
         unsafe fn $tile<const ROWS: usize>(tile: &Tile) {
+            for row in 0..ROWS {
+                // SAFETY: the first and last element of the row are inside the output.
+                unsafe { prefetch_row(tile, row) };
+            }
             let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
             for segment in &tile.segments {
                 let (mut left, mut right) = (segment.left, segment.right);

@@ -9,7 +9,7 @@ use std::ops::Range;
 use half::bf16;
 
 use super::kernel::{self, Place, Segment, Tile};
-use super::packing::{self, LEFT_LANES, LEFT_WORDS, Operand, RIGHT_LANES};
+use super::packing::{self, LEFT_LANES, LEFT_WORDS, Operand, Part, RIGHT_LANES};
 use crate::backend::DType;
 use crate::cpu::buffer::{Buffer, ValuesMut};
 use crate::cpu::simd::Context;
@@ -22,6 +22,8 @@ const MAX_LEFT_PANELS: usize = 8;
 const MAX_RIGHT_PANELS: usize = 48;
 /// As above, where the partial sums of several blocks of steps are kept beside the output.
 const MAX_RIGHT_PANELS_PARTIAL: usize = 16;
+/// Right panels packed by one task.
+const PACKED_AT_ONCE: usize = 4;
 /// Enough tasks that a small team ends nearly together.
 const WANTED_TASKS: usize = 16;
 
@@ -97,9 +99,13 @@ pub(crate) fn pack_right(ctx: &Context<'_>, operand: &Operand<'_>) -> Buffer {
 /// As [`pack_right`], over the words of an earlier packing of the same shape.
 pub(crate) fn repack_right(ctx: &Context<'_>, operand: &Operand<'_>, buffer: &mut Buffer) {
     let words = panel_words(ctx, operand.depth);
+    let panels = operand.lanes.div_ceil(RIGHT_LANES);
     if words > 0 {
-        ctx.threads.run_chunks(buffer.u32_mut(), words, |panel, to| {
-            packing::pack_right_panel(ctx.level, ctx.compute, operand, panel, to);
+        let count = packing::steps(ctx.compute, operand.depth);
+        ctx.threads.run_chunks(buffer.u32_mut(), words * PACKED_AT_ONCE, |task, to| {
+            let first = task * PACKED_AT_ONCE;
+            let part = Part { panels: first..panels.min(first + PACKED_AT_ONCE), first: 0, count };
+            packing::pack(ctx.level, ctx.compute, packing::RIGHT, operand, &part, to);
         });
     }
 }
@@ -153,7 +159,8 @@ pub(crate) unsafe fn multiply_part(
     let mut packed = ctx.pool.buffer(DType::U32, rows.len() * LEFT_WORDS * (steps.min(MAX_STEPS) + extra_steps));
     let (packed, packed_extra) = packed.u32_mut().split_at_mut(rows.len() * LEFT_WORDS * steps.min(MAX_STEPS));
     if let Some((left, _)) = extra {
-        packing::pack_left(ctx.level, ctx.compute, left, rows.clone(), 0, extra_steps, packed_extra);
+        let part = Part { panels: rows.clone(), first: 0, count: extra_steps };
+        packing::pack(ctx.level, ctx.compute, packing::LEFT, left, &part, packed_extra);
     }
     let row_count = (left.lanes - rows.start * LEFT_LANES).min(rows.len() * LEFT_LANES);
     let column_count = (multiplication.columns - columns.start * RIGHT_LANES).min(columns.len() * RIGHT_LANES);
@@ -167,7 +174,8 @@ pub(crate) unsafe fn multiply_part(
     loop {
         let count = (steps - first).min(MAX_STEPS);
         let last = first + count == steps;
-        packing::pack_left(ctx.level, ctx.compute, left, rows.clone(), first, count, packed);
+        let part = Part { panels: rows.clone(), first, count };
+        packing::pack(ctx.level, ctx.compute, packing::LEFT, left, &part, packed);
         for column in 0..columns.len() {
             let right_panel = columns.start + column;
             let main_right = right.words[right_panel * right.stride + first * RIGHT_LANES..].as_ptr();

@@ -29,6 +29,13 @@ pub(crate) enum Place {
 }
 
 impl Place {
+    pub(super) fn address(self) -> *const i8 {
+        match self {
+            Self::F32(pointer) => pointer.cast(),
+            Self::Bf16(pointer) => pointer.cast(),
+        }
+    }
+
     /// SAFETY: the moved pointer must stay inside the matrix.
     pub(crate) unsafe fn add(self, offset: usize) -> Self {
         // SAFETY: as promised by the caller.

@@ -4,6 +4,8 @@
 //! *steps* along the summed dimension; a step holds one 32-bit word a lane: one `f32`, or two consecutive `bf16` as
 //! `vdpbf16ps` takes them. Lanes and steps past the end of the operand are zero.
 
+use std::ops::Range;
+
 use half::bf16;
 
 use crate::backend::Compute;
@@ -17,10 +19,20 @@ pub(crate) const LEFT_WORDS: usize = 16;
 /// Columns of a right panel, and the words of one of its steps.
 pub(crate) const RIGHT_LANES: usize = 32;
 
-/// Lanes packed together: the words of one AVX-512 register.
+/// Words of one AVX-512 register, the most lanes packed together.
 const GROUP: usize = 16;
-/// Steps packed before moving on to the next panel where lanes are contiguous: keeps the pages in use few.
-const STEPS_AT_ONCE: usize = 32;
+
+/// How panels of one side are laid out: `[panel][step][groups * 16]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Side {
+    /// Lanes of a panel.
+    lanes: usize,
+    /// Stretches of 16 words that a step of a panel has.
+    groups: usize,
+}
+
+pub(crate) const LEFT: Side = Side { lanes: LEFT_LANES, groups: LEFT_WORDS / GROUP };
+pub(crate) const RIGHT: Side = Side { lanes: RIGHT_LANES, groups: RIGHT_LANES / GROUP };
 
 /// Number of steps that `depth` elements of the summed dimension take.
 pub(crate) fn steps(compute: Compute, depth: usize) -> usize {
@@ -80,104 +92,59 @@ impl<'a> Operand<'a> {
     }
 }
 
-/// Packs left panels `panels` of `operand`, steps `first .. first + count`, into `[panel][step][LEFT_WORDS]`.
-pub(crate) fn pack_left(
+/// Some panels and steps of an operand, to be packed.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) panels: Range<usize>,
+    /// First step.
+    pub(crate) first: usize,
+    /// Number of steps.
+    pub(crate) count: usize,
+}
+
+/// Packs a part of `operand` into `[panel][step][words]`.
+pub(crate) fn pack(
     level: SimdLevel,
     compute: Compute,
+    side: Side,
     operand: &Operand<'_>,
-    panels: std::ops::Range<usize>,
-    first: usize,
-    count: usize,
+    part: &Part,
     to: &mut [u32],
 ) {
-    let used = panels.len() * count * LEFT_WORDS;
-    let to = &mut to[..used];
-    let at_once = if operand.order == Order::LaneContiguous { STEPS_AT_ONCE } else { count };
-    let mut done = 0;
-    while done < count {
-        let now = at_once.min(count - done);
-        for (index, panel) in panels.clone().enumerate() {
-            let lane = panel * LEFT_LANES;
-            let lanes = LEFT_LANES.min(operand.lanes - lane);
-            let group = Group { lane, lanes, first: first + done, count: now };
-            let start = (index * count + done) * LEFT_WORDS;
-            pack_group(level, compute, operand, group, &mut to[start..], LEFT_WORDS);
-        }
-        done += now;
-    }
-}
-
-/// Packs one right panel of `operand`, all steps, into `[step][RIGHT_LANES]`.
-pub(crate) fn pack_right_panel(
-    level: SimdLevel,
-    compute: Compute,
-    operand: &Operand<'_>,
-    panel: usize,
-    to: &mut [u32],
-) {
-    let count = steps(compute, operand.depth);
-    let at_once = if operand.order == Order::LaneContiguous { STEPS_AT_ONCE } else { count };
-    let mut done = 0;
-    while done < count {
-        let now = at_once.min(count - done);
-        for half in 0..RIGHT_LANES / GROUP {
-            let lane = (panel * RIGHT_LANES + half * GROUP).min(operand.lanes);
-            let lanes = GROUP.min(operand.lanes - lane);
-            let group = Group { lane, lanes, first: done, count: now };
-            pack_group(level, compute, operand, group, &mut to[done * RIGHT_LANES + half * GROUP..], RIGHT_LANES);
-        }
-        done += now;
-    }
-}
-
-/// Up to 16 lanes and some steps of an operand.
-#[derive(Clone, Copy)]
-struct Group {
-    lane: usize,
-    lanes: usize,
-    first: usize,
-    count: usize,
-}
-
-/// Writes 16 words (unused lanes zero) to `to[step * stride ..]` for each step of the group.
-fn pack_group(level: SimdLevel, compute: Compute, operand: &Operand<'_>, group: Group, to: &mut [u32], stride: usize) {
-    if group.count == 0 {
+    let panel_words = part.count * side.groups * GROUP;
+    let to = &mut to[..part.panels.len() * panel_words];
+    if to.is_empty() {
         return;
     }
-    assert!(to.len() >= (group.count - 1) * stride + GROUP, "a packed panel is too short");
-    if group.lanes == 0 {
-        for step in 0..group.count {
-            to[step * stride..][..GROUP].fill(0);
-        }
-        return;
-    }
+    assert!(steps(compute, operand.depth) >= part.first + part.count, "steps beyond the operand");
     #[cfg(target_arch = "x86_64")]
     if level.has_bf16() || (level.has_avx512() && compute == Compute::F32) {
-        let depth = group.first * elements_per_step(compute);
-        let left = operand.depth - depth;
+        let lane = part.panels.start * side.lanes;
+        let depth = part.first * elements_per_step(compute);
         let origin = match operand.order {
-            Order::DepthContiguous => group.lane * operand.stride + depth,
-            Order::LaneContiguous => depth * operand.stride + group.lane,
+            Order::DepthContiguous => lane * operand.stride + depth,
+            Order::LaneContiguous => depth * operand.stride + lane,
         };
         let task = avx512::Task {
             stride: operand.stride,
-            lanes: group.lanes,
-            depth: left,
-            steps: group.count,
+            lanes: operand.lanes - lane,
+            depth: operand.depth - depth,
+            panels: part.panels.len(),
+            steps: part.count,
+            group_lanes: side.lanes / side.groups,
+            groups: side.groups,
             to: to.as_mut_ptr(),
-            to_stride: stride,
         };
-        // SAFETY: the level says that the processor has the instructions; `origin` and the masks derived from `lanes`
-        // and `depth` keep reads inside the operand, whose size `Operand::checked` has compared with the slice; writes
-        // stay inside `to` by the assertion above.
+        // SAFETY: the level says that the processor has the instructions; lanes and depth that are left keep reads inside
+        // the operand, whose size `Operand::checked` has compared with the slice; `to` has room for all panels.
         unsafe { avx512::pack(compute, operand.values, origin, operand.order, task) };
         return;
     }
     let _ = level;
-    pack_group_portable(compute, operand, group, to, stride);
+    pack_portable(compute, side, operand, part, to);
 }
 
-fn pack_group_portable(compute: Compute, operand: &Operand<'_>, group: Group, to: &mut [u32], stride: usize) {
+fn pack_portable(compute: Compute, side: Side, operand: &Operand<'_>, part: &Part, to: &mut [u32]) {
     let value = |lane: usize, depth: usize| {
         if depth >= operand.depth {
             return 0.0;
@@ -191,20 +158,22 @@ fn pack_group_portable(compute: Compute, operand: &Operand<'_>, group: Group, to
             Values::Bf16(values) => values[index].to_f32(),
         }
     };
-    for step in 0..group.count {
-        let words = &mut to[step * stride..][..GROUP];
-        let depth = (group.first + step) * elements_per_step(compute);
-        for (offset, word) in words.iter_mut().enumerate() {
-            let lane = group.lane + offset;
-            *word = if offset >= group.lanes {
-                0
-            } else if compute == Compute::F32 {
-                value(lane, depth).to_bits()
-            } else {
-                let low = bf16::from_f32(value(lane, depth)).to_bits();
-                let high = bf16::from_f32(value(lane, depth + 1)).to_bits();
-                u32::from(low) | u32::from(high) << 16
-            };
+    let words = side.groups * GROUP;
+    for (panel, to) in part.panels.clone().zip(to.chunks_exact_mut(part.count * words)) {
+        for (step, to) in (part.first..).zip(to.chunks_exact_mut(words)) {
+            let depth = step * elements_per_step(compute);
+            for (offset, word) in to.iter_mut().enumerate() {
+                let lane = panel * side.lanes + offset;
+                *word = if offset >= side.lanes || lane >= operand.lanes {
+                    0
+                } else if compute == Compute::F32 {
+                    value(lane, depth).to_bits()
+                } else {
+                    let low = bf16::from_f32(value(lane, depth)).to_bits();
+                    let high = bf16::from_f32(value(lane, depth + 1)).to_bits();
+                    u32::from(low) | u32::from(high) << 16
+                };
+            }
         }
     }
 }
@@ -220,15 +189,32 @@ mod avx512 {
     #[derive(Clone, Copy)]
     pub(super) struct Task {
         pub(super) stride: usize,
+        /// Lanes from the first panel's first to the operand's last.
         pub(super) lanes: usize,
         /// Elements of the summed dimension from the first step to the operand's end.
         pub(super) depth: usize,
+        pub(super) panels: usize,
         pub(super) steps: usize,
+        /// Lanes of a group of a panel.
+        pub(super) group_lanes: usize,
+        /// Groups of a panel.
+        pub(super) groups: usize,
         pub(super) to: *mut u32,
-        pub(super) to_stride: usize,
     }
 
-    /// SAFETY: needs AVX-512 F and BW, and BF16 when `compute` is `Bf16`; see `pack_group` for the memory.
+    impl Task {
+        /// Where group `group`, counted over all panels, has its words of a step.
+        #[inline]
+        fn place(&self, group: usize, step: usize) -> *mut u32 {
+            let (panel, group) = (group / self.groups, group % self.groups);
+            self.to.wrapping_add(((panel * self.steps + step) * self.groups + group) * GROUP)
+        }
+    }
+
+    /// Rows of memory that are asked for ahead of their use.
+    const AHEAD: usize = 16;
+
+    /// SAFETY: needs AVX-512 F and BW, and BF16 when `compute` is `Bf16`; see `super::pack` for the memory.
     pub(super) unsafe fn pack(compute: Compute, values: Values<'_>, origin: usize, order: Order, task: Task) {
         // SAFETY: as promised by the caller.
         unsafe {
@@ -296,36 +282,39 @@ mod avx512 {
         columns
     }
 
-    /// Packs lanes whose depth is contiguous: 16 steps of each lane at a time, transposed in registers.
+    /// Packs lanes whose depth is contiguous: 16 steps of a group of lanes at a time, transposed in registers.
     macro_rules! rows {
         ($name:ident, $element:ty, $features:literal, $per_step:literal, |$from:ident, $left:ident| $load:expr) => {
             #[target_feature(enable = $features)]
             unsafe fn $name(from: *const $element, task: Task) {
-                let mut step = 0;
-                while step < task.steps {
-                    let depth = step * $per_step;
-                    let $left = task.depth - depth;
-                    let mut words = [_mm512_setzero_si512(); GROUP];
-                    for (lane, word) in words.iter_mut().enumerate() {
-                        if lane < task.lanes {
-                            // SAFETY: lane and depth are inside the operand; the mask stops at its end.
-                            *word = unsafe {
-                                let $from = from.add(lane * task.stride + depth);
-                                $load
-                            };
-                        }
-                    }
-                    let columns = transpose(words);
-                    let count = GROUP.min(task.steps - step);
-                    for (offset, column) in columns.iter().enumerate() {
-                        if offset < count {
-                            // SAFETY: `to` has 16 words at every step.
-                            unsafe {
-                                _mm512_storeu_si512(task.to.add((step + offset) * task.to_stride).cast(), *column);
+                for group in 0..task.panels * task.groups {
+                    let first = group * task.group_lanes;
+                    let lanes = task.lanes.saturating_sub(first).min(task.group_lanes);
+                    let from = from.wrapping_add(first * task.stride);
+                    let mut step = 0;
+                    while step < task.steps {
+                        let depth = step * $per_step;
+                        let $left = task.depth - depth;
+                        let mut words = [_mm512_setzero_si512(); GROUP];
+                        for (lane, word) in words.iter_mut().enumerate() {
+                            if lane < lanes {
+                                // SAFETY: lane and depth are inside the operand; the mask stops at its end.
+                                *word = unsafe {
+                                    let $from = from.add(lane * task.stride + depth);
+                                    $load
+                                };
                             }
                         }
+                        let columns = transpose(words);
+                        let count = GROUP.min(task.steps - step);
+                        for (offset, column) in columns.iter().enumerate() {
+                            if offset < count {
+                                // SAFETY: every step of the group has 16 words.
+                                unsafe { _mm512_storeu_si512(task.place(group, step + offset).cast(), *column) };
+                            }
+                        }
+                        step += GROUP;
                     }
-                    step += GROUP;
                 }
             }
         };
@@ -344,28 +333,40 @@ mod avx512 {
         std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
     });
 
-    /// Packs lanes that are contiguous: one or two rows of memory make a step.
+    /// Packs lanes that are contiguous: one or two rows of memory make a step of all panels.
     macro_rules! columns {
         ($name:ident, $element:ty, $features:literal, $per_step:literal, |$from:ident, $mask:ident| $load:expr) => {
             #[target_feature(enable = $features)]
             unsafe fn $name(from: *const $element, task: Task) {
-                let lanes = mask16(task.lanes);
+                let groups = task.panels * task.groups;
+                let span = task.lanes.min(groups * task.group_lanes) * size_of::<$element>();
                 for step in 0..task.steps {
-                    let mut word = _mm512_setzero_si512();
                     for part in 0..$per_step {
-                        let depth = step * $per_step + part;
-                        if depth < task.depth {
-                            // SAFETY: the row is inside the operand; the mask stops at its last lane.
-                            let half = unsafe {
-                                let $from = from.add(depth * task.stride);
-                                let $mask = lanes;
-                                $load
-                            };
-                            word = if part == 0 { half } else { _mm512_or_si512(word, _mm512_slli_epi32::<16>(half)) };
+                        // Rows are too far apart for the processor to foresee them.
+                        let ahead = from.wrapping_add((step * $per_step + part + AHEAD) * task.stride);
+                        for line in (0..span).step_by(64) {
+                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast::<i8>().wrapping_add(line));
                         }
                     }
-                    // SAFETY: `to` has 16 words at every step.
-                    unsafe { _mm512_storeu_si512(task.to.add(step * task.to_stride).cast(), word) };
+                    for group in 0..groups {
+                        let first = group * task.group_lanes;
+                        let $mask = mask16(task.lanes.saturating_sub(first).min(task.group_lanes));
+                        let mut word = _mm512_setzero_si512();
+                        for part in 0..$per_step {
+                            let depth = step * $per_step + part;
+                            if depth < task.depth {
+                                // SAFETY: the row is inside the operand; the mask stops at its last lane.
+                                let half = unsafe {
+                                    let $from = from.wrapping_add(depth * task.stride + first);
+                                    $load
+                                };
+                                word =
+                                    if part == 0 { half } else { _mm512_or_si512(word, _mm512_slli_epi32::<16>(half)) };
+                            }
+                        }
+                        // SAFETY: every step of the group has 16 words.
+                        unsafe { _mm512_storeu_si512(task.place(group, step).cast(), word) };
+                    }
                 }
             }
         };

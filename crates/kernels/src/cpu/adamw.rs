@@ -1,0 +1,95 @@
+//! The optimiser step: one pass over parameter, gradient and both moments.
+
+use super::buffer::Buffer;
+use super::elementwise::{BLOCK, expect_len};
+use super::exponential::multiply_add;
+use super::simd::Context;
+use super::split::Strided;
+use super::vectorised::for_level;
+use crate::backend::AdamW;
+
+/// The constants in the form the loop uses them, rounded once from `f64`.
+#[derive(Clone, Copy)]
+struct Factors {
+    gradient_scale: f32,
+    beta1: f32,
+    /// `1 - beta1`.
+    share1: f32,
+    beta2: f32,
+    /// `1 - beta2`.
+    share2: f32,
+    /// `1 - learning_rate · weight_decay`.
+    keep: f32,
+    /// `learning_rate / (1 - beta1^step)`.
+    step_size: f32,
+    /// `1 / sqrt(1 - beta2^step)`.
+    deviation: f32,
+    epsilon: f32,
+}
+
+impl Factors {
+    fn new(constants: AdamW) -> Self {
+        let AdamW { learning_rate, beta1, beta2, epsilon, weight_decay, step, gradient_scale } = constants;
+        let bias = |beta: f32| 1.0 - f64::from(beta).powf(step as f64);
+        let share = |beta: f32| (1.0 - f64::from(beta)) as f32;
+        Self {
+            gradient_scale,
+            beta1,
+            share1: share(beta1),
+            beta2,
+            share2: share(beta2),
+            keep: (1.0 - f64::from(learning_rate) * f64::from(weight_decay)) as f32,
+            step_size: (f64::from(learning_rate) / bias(beta1)) as f32,
+            deviation: (1.0 / bias(beta2).sqrt()) as f32,
+            epsilon,
+        }
+    }
+}
+
+/// See [`crate::Backend::adamw`].
+pub(super) fn adamw(
+    ctx: &Context<'_>,
+    constants: AdamW,
+    parameter: &mut Buffer,
+    gradient: &Buffer,
+    first_moment: &mut Buffer,
+    second_moment: &mut Buffer,
+    len: usize,
+) {
+    expect_len("the gradient", gradient, len);
+    let factors = Factors::new(constants);
+    let gradient = gradient.f32();
+    let [parameter, first, second] = [parameter, first_moment, second_moment]
+        .map(|buffer| Strided { values: &mut buffer.f32_mut()[..len], width: 1 });
+    ctx.threads.run_split(len, BLOCK, (parameter, first, second), |range, (parameter, first, second)| {
+        step(ctx.level, factors, parameter.values, &gradient[range], first.values, second.values);
+    });
+}
+
+for_level! {
+    step = step_body(
+        factors: Factors,
+        parameter: &mut [f32],
+        gradient: &[f32],
+        first_moment: &mut [f32],
+        second_moment: &mut [f32],
+    )
+}
+
+#[inline(always)]
+fn step_body<const FUSED: bool>(
+    factors: Factors,
+    parameter: &mut [f32],
+    gradient: &[f32],
+    first_moment: &mut [f32],
+    second_moment: &mut [f32],
+) {
+    let moments = first_moment.iter_mut().zip(second_moment);
+    for ((parameter, &gradient), (first, second)) in parameter.iter_mut().zip(gradient).zip(moments) {
+        let gradient = gradient * factors.gradient_scale;
+        *first = multiply_add::<FUSED>(factors.beta1, *first, factors.share1 * gradient);
+        *second = multiply_add::<FUSED>(factors.beta2, *second, factors.share2 * gradient * gradient);
+        let denominator = multiply_add::<FUSED>(second.sqrt(), factors.deviation, factors.epsilon);
+        *parameter = multiply_add::<FUSED>(factors.keep, *parameter, -factors.step_size * (*first / denominator));
+    }
+}

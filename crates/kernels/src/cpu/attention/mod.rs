@@ -1,0 +1,16 @@
+//! Attention over a forest, a tile of queries against a tile of keys at a time (Dao 2022, arXiv 2205.14135).
+//!
+//! Key tiles are cut at fixed *positions*, so a row's result depends on its own visible keys alone: not on the batch it
+//! is in, on where its keys are stored, or on how its history is split into runs. Decoding a sequence token by token
+//! from a cache therefore gives the bits that training on it gives. The query heads that share a key head are
+//! worked on together, as rows of one tile.
+
+mod backward;
+mod forward;
+mod plan;
+mod tile;
+
+pub(crate) use backward::attention_backward;
+pub(crate) use forward::attention;
+pub use plan::AttentionPlan;
+pub(crate) use plan::plan;
