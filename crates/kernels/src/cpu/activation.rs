@@ -16,20 +16,23 @@ trait Curve {
     fn value_and_slope<const FUSED: bool>(x: f32) -> (f32, f32);
 }
 
+/// `sigmoid(x)` and `1 - sigmoid(x)`, both without cancellation.
+#[inline(always)]
+fn sigmoid<const FUSED: bool>(x: f32) -> (f32, f32) {
+    let e = exp::<FUSED>(-x);
+    let s = 1.0 / (1.0 + e);
+    (s, e * s)
+}
+
 /// `x · sigmoid(x)`.
 struct Silu;
-
-#[inline(always)]
-fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
-    1.0 / (1.0 + exp::<FUSED>(-x))
-}
 
 impl Curve for Silu {
     #[inline(always)]
     fn value_and_slope<const FUSED: bool>(x: f32) -> (f32, f32) {
-        let s = sigmoid::<FUSED>(x);
+        let (s, complement) = sigmoid::<FUSED>(x);
         let value = x * s;
-        (value, multiply_add::<FUSED>(value, 1.0 - s, s))
+        (value, multiply_add::<FUSED>(value, complement, s))
     }
 }
 
@@ -41,10 +44,12 @@ impl Curve for Gelu {
     fn value_and_slope<const FUSED: bool>(x: f32) -> (f32, f32) {
         /// `1 / sqrt(2π)`.
         const DENSITY_AT_ZERO: f32 = 0.398_942_3;
-        let bell = exp::<FUSED>(-0.5 * x * x);
-        let tail = bell * scaled_tail::<FUSED>(x.abs().min(14.0));
+        // Beyond this the bell is below the smallest `f32`.
+        let bounded = x.clamp(-14.0, 14.0);
+        let bell = exp::<FUSED>(-0.5 * bounded * bounded);
+        let tail = bell * scaled_tail::<FUSED>(bounded.abs());
         let cumulative = if x < 0.0 { tail } else { 1.0 - tail };
-        (x * cumulative, multiply_add::<FUSED>(x * DENSITY_AT_ZERO, bell, cumulative))
+        (x * cumulative, multiply_add::<FUSED>(bounded * DENSITY_AT_ZERO, bell, cumulative))
     }
 }
 
@@ -84,9 +89,9 @@ impl Curve for GeluTanh {
         // Beyond this the sigmoid is 0 or 1; without the bound the square could overflow.
         let bounded = x.clamp(-20.0, 20.0);
         let square = bounded * bounded;
-        let s = sigmoid::<FUSED>(SLOPE_AT_ZERO * bounded * multiply_add::<FUSED>(CUBIC, square, 1.0));
+        let (s, complement) = sigmoid::<FUSED>(SLOPE_AT_ZERO * bounded * multiply_add::<FUSED>(CUBIC, square, 1.0));
         let inner_slope = SLOPE_AT_ZERO * multiply_add::<FUSED>(3.0 * CUBIC, square, 1.0);
-        (x * s, multiply_add::<FUSED>(bounded * s * (1.0 - s), inner_slope, s))
+        (x * s, multiply_add::<FUSED>(bounded * s * complement, inner_slope, s))
     }
 }
 

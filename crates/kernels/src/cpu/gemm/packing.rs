@@ -103,14 +103,7 @@ pub(crate) struct Part {
 }
 
 /// Packs a part of `operand` into `[panel][step][words]`.
-pub(crate) fn pack(
-    level: SimdLevel,
-    compute: Compute,
-    side: Side,
-    operand: &Operand<'_>,
-    part: &Part,
-    to: &mut [u32],
-) {
+pub(crate) fn pack(level: SimdLevel, compute: Compute, side: Side, operand: &Operand<'_>, part: &Part, to: &mut [u32]) {
     let panel_words = part.count * side.groups * GROUP;
     let to = &mut to[..part.panels.len() * panel_words];
     if to.is_empty() {
