@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 const MODULE: &str = "model.layers.0.self_attn.q_proj";
 
 fn low_rank() -> LowRank {
-    LowRank { rank: 2, alpha: 6.0, rslora: false, dropout: 0.0, targets: vec!["q_proj".to_owned()] }
+    LowRank { rank: 2, alpha: 6.0, rslora: false, dropout: 0.05, targets: vec!["q_proj".to_owned()] }
 }
 
 /// `a` is [2, 3], `b` is [4, 2].
@@ -44,6 +44,7 @@ fn an_adapter_is_read_as_it_was_written() {
     let config = config(folder.path());
     assert_eq!(config["peft_type"], "LORA");
     assert_eq!(config["lora_alpha"], json!(6));
+    assert_eq!(config["lora_dropout"], json!(0.05));
     assert_eq!(config["target_modules"], json!(["q_proj"]));
     let inspected = inspect_model(folder.path()).unwrap();
     assert_eq!(inspected.base.as_deref(), Some("org/base"));

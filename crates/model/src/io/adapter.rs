@@ -99,14 +99,14 @@ pub fn write_peft_adapter(
     let mut next = |_: &str| Ok(values.next().map(|tensor| tensor.values.clone()).unwrap_or_default());
     write_safetensors(&folder.join(ADAPTER_WEIGHTS), ElementType::F32, &shapes, &mut next)?;
 
-    let alpha = if low_rank.alpha.fract() == 0.0 { json!(low_rank.alpha as i64) } else { json!(low_rank.alpha) };
+    let alpha = if low_rank.alpha.fract() == 0.0 { json!(low_rank.alpha as i64) } else { shortest(low_rank.alpha) };
     let config = json!({
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
         "base_model_name_or_path": base,
         "r": low_rank.rank,
         "lora_alpha": alpha,
-        "lora_dropout": low_rank.dropout,
+        "lora_dropout": shortest(low_rank.dropout),
         "use_rslora": low_rank.rslora,
         "use_dora": false,
         "target_modules": modules,
@@ -117,6 +117,11 @@ pub fn write_peft_adapter(
         "modules_to_save": null,
     });
     write_json(&folder.join(ADAPTER_CONFIG), &config)
+}
+
+/// The number with the fewest digits that is still this f32: 0.05 and not 0.05000000074505806.
+fn shortest(value: f32) -> Json {
+    value.to_string().parse::<f64>().map_or(Json::Null, Json::from)
 }
 
 /// Reads an adapter written by us or by `peft`.
