@@ -88,7 +88,7 @@ pub(super) fn add_scaled(ctx: &Context<'_>, to: &mut Buffer, from: &Buffer, fact
 
 for_level! {
     /// `to += factor · from`.
-    add = add_body(from: &[f32], factor: f32, to: &mut [f32])
+    pub(super) add = add_body(from: &[f32], factor: f32, to: &mut [f32])
 }
 
 #[inline(always)]

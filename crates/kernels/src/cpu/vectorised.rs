@@ -5,11 +5,11 @@
 macro_rules! for_level {
     (
         $(#[$doc:meta])*
-        $name:ident $(<$($generic:ident: $bound:ident),+>)? = $body:ident
+        $visibility:vis $name:ident $(<$($generic:ident: $bound:ident),+>)? = $body:ident
         ($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?
     ) => {
         $(#[$doc])*
-        pub(super) fn $name$(<$($generic: $bound),+>)?(
+        $visibility fn $name$(<$($generic: $bound),+>)?(
             level: $crate::cpu::simd::SimdLevel,
             $($argument: $type),*
         ) $(-> $result)? {

@@ -196,11 +196,15 @@ mod avx512 {
     }
 
     impl Task {
-        /// Where group `group`, counted over all panels, has its words of a step.
-        #[inline]
-        fn place(&self, group: usize, step: usize) -> *mut u32 {
+        /// Words of a step of one panel.
+        fn step_words(&self) -> usize {
+            self.groups * GROUP
+        }
+
+        /// Where a group, counted over all panels, has its words of the first step.
+        fn place(&self, group: usize) -> *mut u32 {
             let (panel, group) = (group / self.groups, group % self.groups);
-            self.to.wrapping_add(((panel * self.steps + step) * self.groups + group) * GROUP)
+            self.to.wrapping_add((panel * self.steps * self.groups + group) * GROUP)
         }
     }
 
@@ -284,6 +288,7 @@ mod avx512 {
                     let first = group * task.group_lanes;
                     let lanes = task.lanes.saturating_sub(first).min(task.group_lanes);
                     let from = from.wrapping_add(first * task.stride);
+                    let (to, step_words) = (task.place(group), task.step_words());
                     let mut step = 0;
                     while step < task.steps {
                         let depth = step * $per_step;
@@ -303,7 +308,7 @@ mod avx512 {
                         for (offset, column) in columns.iter().enumerate() {
                             if offset < count {
                                 // SAFETY: every step of the group has 16 words.
-                                unsafe { _mm512_storeu_si512(task.place(group, step + offset).cast(), *column) };
+                                unsafe { _mm512_storeu_si512(to.add((step + offset) * step_words).cast(), *column) };
                             }
                         }
                         step += GROUP;
@@ -331,8 +336,7 @@ mod avx512 {
         ($name:ident, $element:ty, $features:literal, $per_step:literal, |$from:ident, $mask:ident| $load:expr) => {
             #[target_feature(enable = $features)]
             unsafe fn $name(from: *const $element, task: Task) {
-                let groups = task.panels * task.groups;
-                let span = task.lanes.min(groups * task.group_lanes) * size_of::<$element>();
+                let span = task.lanes.min(task.panels * task.groups * task.group_lanes) * size_of::<$element>();
                 for step in 0..task.steps {
                     for part in 0..$per_step {
                         // Rows are too far apart for the processor to foresee them.
@@ -341,24 +345,31 @@ mod avx512 {
                             _mm_prefetch::<_MM_HINT_T0>(ahead.cast::<i8>().wrapping_add(line));
                         }
                     }
-                    for group in 0..groups {
-                        let first = group * task.group_lanes;
-                        let $mask = mask16(task.lanes.saturating_sub(first).min(task.group_lanes));
-                        let mut word = _mm512_setzero_si512();
-                        for part in 0..$per_step {
-                            let depth = step * $per_step + part;
-                            if depth < task.depth {
-                                // SAFETY: the row is inside the operand; the mask stops at its last lane.
-                                let half = unsafe {
-                                    let $from = from.wrapping_add(depth * task.stride + first);
-                                    $load
-                                };
-                                word =
-                                    if part == 0 { half } else { _mm512_or_si512(word, _mm512_slli_epi32::<16>(half)) };
+                    let (mut first, mut panel) = (0, task.to.wrapping_add(step * task.step_words()));
+                    for _ in 0..task.panels {
+                        for group in 0..task.groups {
+                            let $mask = mask16(task.lanes.saturating_sub(first).min(task.group_lanes));
+                            let mut word = _mm512_setzero_si512();
+                            for part in 0..$per_step {
+                                let depth = step * $per_step + part;
+                                if depth < task.depth {
+                                    // SAFETY: the row is inside the operand; the mask stops at its last lane.
+                                    let half = unsafe {
+                                        let $from = from.wrapping_add(depth * task.stride + first);
+                                        $load
+                                    };
+                                    word = if part == 0 {
+                                        half
+                                    } else {
+                                        _mm512_or_si512(word, _mm512_slli_epi32::<16>(half))
+                                    };
+                                }
                             }
+                            // SAFETY: every step of the group has 16 words.
+                            unsafe { _mm512_storeu_si512(panel.add(group * GROUP).cast(), word) };
+                            first += task.group_lanes;
                         }
-                        // SAFETY: every step of the group has 16 words.
-                        unsafe { _mm512_storeu_si512(task.place(group, step).cast(), word) };
+                        panel = panel.wrapping_add(task.steps * task.step_words());
                     }
                 }
             }
