@@ -50,7 +50,7 @@ impl<B: Backend> Transformer<B> {
             for (_, linear) in &mut block.linears {
                 let LinearLayer { weight, bias, adapter, .. } = linear;
                 weight.iter_mut().chain(bias).for_each(|tensor| visit(backend, tensor));
-                for adapter in adapter {
+                if let Some(adapter) = adapter {
                     visit(backend, &mut adapter.a);
                     visit(backend, &mut adapter.b);
                 }
@@ -154,6 +154,22 @@ impl<B: Backend> Engine for Transformer<B> {
         });
     }
 
+    fn decode_log_probs(&mut self, tokens: &[u32], from: usize) -> Result<Vec<f32>, ModelError> {
+        if from == 0 || from >= tokens.len() {
+            return Err(invalid(format!("token {from} of {} cannot be decoded", tokens.len()), "start at 1 or later"));
+        }
+        let mut decoder = self.decoder(tokens.len());
+        let mut logits = decoder.append(&tokens[..from])?;
+        let mut log_probs = Vec::new();
+        for (index, &token) in tokens.iter().enumerate().skip(from) {
+            log_probs.push(log_prob(&logits, token));
+            if index + 1 < tokens.len() {
+                logits = decoder.append(&[token])?;
+            }
+        }
+        Ok(log_probs)
+    }
+
     fn visit_state(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
         for tensor in self.trained() {
             visit(tensor.state(&self.backend, "", &tensor.value))?;
@@ -249,4 +265,11 @@ fn restore<B: Backend>(
         backend.write(buffer, 0, &values);
     }
     Ok(())
+}
+
+/// `log softmax(logits)[token]`.
+fn log_prob(logits: &[f32], token: u32) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let total: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
+    (f64::from(logits[token as usize] - largest) - total.ln()) as f32
 }

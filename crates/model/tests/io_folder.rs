@@ -23,6 +23,7 @@ fn shapes() -> Vec<NamedShape> {
     tensors().into_iter().map(|(name, (shape, _))| NamedShape { name, shape }).collect()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the writers' callback may fail")]
 fn fetch(name: &str) -> Result<Vec<f32>, ModelError> {
     Ok(tensors()[name].1.clone())
 }
@@ -194,7 +195,7 @@ fn errors_of_a_single_file_name_file_tensor_and_fix() {
     check_error(
         whole,
         |folder| {
-            replace(&folder.join(single), "{\"dtype\":\"F32\",\"shape\":[8,6]", "{\"dtype\":\"I32\",\"shape\":[8,6]")
+            replace(&folder.join(single), "{\"dtype\":\"F32\",\"shape\":[8,6]", "{\"dtype\":\"I32\",\"shape\":[8,6]");
         },
         &["tensor \"model.embed_tokens.weight\" has element type I32", "convert the checkpoint to bfloat16"],
     );

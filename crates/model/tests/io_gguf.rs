@@ -1,5 +1,5 @@
 //! GGUF files against what the `gguf` and `transformers` packages make of the same tensors; the files and expected
-//! values are made by tools/golden_gguf.py.
+//! values are made by `tools/golden_gguf.py`.
 
 use std::fs::File;
 use std::io::Write;
@@ -49,8 +49,7 @@ fn check_family(name: &str, same_fields: &[&str]) -> GgufFile {
     for (name, tensor) in expected {
         let shape: Vec<usize> = serde_json::from_value(tensor["shape"].clone()).unwrap();
         assert_eq!(file.shape(name).unwrap(), shape, "{name}");
-        let hash: String =
-            Sha256::digest(bytes_of(&file.load(name).unwrap())).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = format!("{:x}", Sha256::digest(bytes_of(&file.load(name).unwrap())));
         assert_eq!(hash, tensor["sha256"], "{name}");
     }
     let common = [
@@ -69,7 +68,7 @@ fn check_family(name: &str, same_fields: &[&str]) -> GgufFile {
         let (ours, theirs) = (&file.config()[field], &record["config"][field]);
         match (ours.as_f64(), theirs.as_f64()) {
             (Some(ours), Some(theirs)) => {
-                assert!((ours - theirs).abs() <= 1e-6 * theirs.abs(), "{field}: {ours} {theirs}")
+                assert!((ours - theirs).abs() <= 1e-6 * theirs.abs(), "{field}: {ours} {theirs}");
             }
             _ => assert_eq!(ours, theirs, "{field}"),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use camelid_model::io::gguf::{GgufFile, GgufType, write_gguf};
 use camelid_model::io::{ElementType, load_model_with, write_hf_model, write_peft_adapter, write_text};
-use camelid_model::{LoadedModel, LowRank, ModelError, StateTensor, WeightSource, inspect_model, load_model};
+use camelid_model::{LoadedModel, LowRank, ModelError, StateTensor, inspect_model, load_model};
 use serde_json::{Value as Json, json};
 
 const FAMILIES: [&str; 6] = ["llama", "qwen2", "qwen3", "gemma2", "gemma3", "gptneox"];

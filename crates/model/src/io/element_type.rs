@@ -61,11 +61,9 @@ impl ElementType {
     pub(crate) fn encode(self, values: &[f32], bytes: &mut Vec<u8>) {
         bytes.reserve(values.len() * self.bytes());
         match self {
-            Self::F32 => values.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes())),
-            Self::F16 => values.iter().for_each(|&value| bytes.extend_from_slice(&f16::from_f32(value).to_le_bytes())),
-            Self::Bf16 => {
-                values.iter().for_each(|&value| bytes.extend_from_slice(&bf16::from_f32(value).to_le_bytes()));
-            }
+            Self::F32 => bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            Self::F16 => bytes.extend(values.iter().flat_map(|&value| f16::from_f32(value).to_le_bytes())),
+            Self::Bf16 => bytes.extend(values.iter().flat_map(|&value| bf16::from_f32(value).to_le_bytes())),
         }
     }
 

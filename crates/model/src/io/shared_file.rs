@@ -39,8 +39,8 @@ impl SharedFile {
         self.bytes
     }
 
-    /// A buffered reader from the start of the file, on its own handle's position.
-    pub(crate) fn from_start<T>(&self, read: impl FnOnce(&mut dyn Read) -> T) -> Result<T, ModelError> {
+    /// Hands out a buffered reader that starts at the first byte.
+    pub(crate) fn read_from_start<T>(&self, read: impl FnOnce(&mut dyn Read) -> T) -> Result<T, ModelError> {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(0)).map_err(|error| self.read_error(&error))?;
         Ok(read(&mut BufReader::with_capacity(1 << 16, &mut *file)))

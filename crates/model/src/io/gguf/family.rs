@@ -3,7 +3,7 @@
 /// Architectures that can be read from and written to GGUF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
-    /// Llama, SmolLM2 and Mistral.
+    /// Llama, `SmolLM2` and Mistral.
     Llama,
     Qwen2,
     Qwen3,

@@ -184,7 +184,7 @@ fn rope_scaling(fields: &Fields<'_>, divisors: Option<&[f32]>, theta: f64) -> Re
     match (kind, factor) {
         ("none", None) => Ok(None),
         ("linear" | "none", Some(factor)) => {
-            Ok((factor != 1.0).then(|| json!({ "rope_type": "linear", "factor": factor })))
+            Ok((factor > 1.0).then(|| json!({ "rope_type": "linear", "factor": factor })))
         }
         ("yarn", Some(factor)) => {
             let mut scaling = json!({ "rope_type": "yarn", "factor": factor });

@@ -52,6 +52,7 @@ pub(super) fn vocabulary(header: &Header) -> Result<GgufVocabulary, Malformed> {
         padding: id("tokenizer.ggml.padding_token_id"),
         add_bos: truth("tokenizer.ggml.add_bos_token"),
         add_eos: truth("tokenizer.ggml.add_eos_token"),
+        add_space_prefix: truth("tokenizer.ggml.add_space_prefix"),
         chat_template: text("tokenizer.chat_template"),
     })
 }

@@ -33,7 +33,8 @@ impl GgufFile {
     /// Opens a file and reads its header; tensors are read when asked for.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let file = SharedFile::open(path)?;
-        let header = file.from_start(|source| read_header(source, file.bytes()))?.map_err(|error| error.at(path))?;
+        let header =
+            file.read_from_start(|source| read_header(source, file.bytes()))?.map_err(|error| error.at(path))?;
         if header.metadata.get("split.count").and_then(Value::as_u64).is_some_and(|parts| parts > 1) {
             return Err(file_error(
                 path,

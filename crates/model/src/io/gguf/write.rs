@@ -185,7 +185,7 @@ fn stored_bytes(kind: TensorType, elements: usize) -> usize {
     elements / kind.block_elements() * kind.block_bytes()
 }
 
-/// Encodes as `kind`, one of F32, F16 and Q8_0.
+/// Encodes as `kind`, one of F32, F16 and `Q8_0`.
 fn encode(kind: TensorType, values: &[f32], bytes: &mut Vec<u8>) {
     match kind {
         TensorType::F32 => ElementType::F32.encode(values, bytes),
@@ -194,7 +194,7 @@ fn encode(kind: TensorType, values: &[f32], bytes: &mut Vec<u8>) {
     }
 }
 
-/// The largest magnitude that `kind`, one of F32, F16 and Q8_0, can store.
+/// The largest magnitude that `kind`, one of F32, F16 and `Q8_0`, can store.
 fn largest(kind: TensorType) -> f32 {
     match kind {
         TensorType::F32 => f32::MAX,
@@ -249,15 +249,21 @@ fn put_entry(bytes: &mut Vec<u8>, entry: &Entry) {
         }
         Entry::Texts(texts) => {
             put_list(bytes, 8, texts.len());
-            texts.iter().for_each(|text| put_text(bytes, text));
+            for text in texts {
+                put_text(bytes, text);
+            }
         }
         Entry::I32s(numbers) => {
             put_list(bytes, 5, numbers.len());
-            numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+            for number in numbers {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
         }
         Entry::F32s(numbers) => {
             put_list(bytes, 6, numbers.len());
-            numbers.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+            for number in numbers {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
         }
     }
 }

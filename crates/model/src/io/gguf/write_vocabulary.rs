@@ -171,7 +171,7 @@ fn pre_tokenizer(tokenizer: &Json) -> Result<&'static str, Malformed> {
     }
 }
 
-/// Whether a space is put before the text (SentencePiece's dummy prefix).
+/// Whether a space is put before the text (the dummy prefix of `SentencePiece`).
 fn prepends_space(tokenizer: &Json) -> bool {
     steps(&tokenizer["normalizer"]).iter().any(|step| step["type"] == "Prepend")
         || steps(&tokenizer["pre_tokenizer"]).iter().any(|step| {

@@ -1,0 +1,273 @@
+//! The command line, as typed. What a flag means is in its help text; what it does is in `commands`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  camelid run recipes/quickstart.toml                 tune SmolLM2-135M on a small sample, about five minutes
+  camelid plan recipes/quickstart.toml                what that would do, without loading a weight
+  camelid run my.toml --set stage.learning_rate=2e-4  the same recipe with one value changed
+  camelid inspect batch my.toml                       what is trained and what is not, in colour
+  camelid chat runs/quickstart                        talk to the result";
+
+/// Turn a pre-trained language model into one that follows instructions, and prove that it does.
+#[derive(Debug, Parser)]
+#[command(name = "camelid", version, after_help = EXAMPLES, max_term_width = 110, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a recipe: every stage, from data to a model that loads elsewhere
+    ///
+    /// Everything lands in the run directory (runs/NAME). Run the same recipe again to go on where it stopped, also
+    /// after Ctrl-C or a power cut: the result is the same, bit for bit. Send SIGUSR1 to get a checkpoint now.
+    Run(RunArgs),
+    /// Show what a recipe would do: resolved values, epochs, tokens, memory, time. Loads no weights
+    Plan(PlanArgs),
+    /// Fetch a model into the local cache and say where it came from
+    Pull(PullArgs),
+    /// Look inside data, a batch, a model or a run
+    #[command(subcommand)]
+    Inspect(Inspect),
+    /// Talk to a model in the terminal
+    Chat(ChatArgs),
+    /// Log-probability of each token of the texts or conversations in a file, as JSON lines
+    Score(ScoreArgs),
+    /// Measure what this machine reaches
+    #[command(subcommand)]
+    Bench(Bench),
+    /// Write a model in another form: merge an adapter, Hugging Face folder, GGUF
+    Export(ExportArgs),
+    /// Print a completion script for your shell
+    ///
+    /// For instance: camelid completions bash > ~/.local/share/bash-completion/completions/camelid
+    Completions { shell: clap_complete::Shell },
+}
+
+/// A recipe and changes to it.
+#[derive(Args, Debug)]
+pub(crate) struct RecipeArgs {
+    /// The recipe, a TOML file
+    pub(crate) recipe: PathBuf,
+    /// Change a value of the recipe, such as stage.learning_rate=1e-4 or stage.1.epochs=2; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Throw away an earlier run in the same directory instead of continuing it
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Skip the self-checks on the first batch
+    #[arg(long)]
+    pub(crate) no_checks: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PullArgs {
+    /// A known name (smollm2-135m-instruct), a Hugging Face id (org/name) or a path
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Inspect {
+    /// Records of a data file: format found, counts, rejects by reason, first records
+    Data {
+        /// JSONL, JSON, CSV or Parquet, plain or compressed with gz or zst
+        file: PathBuf,
+        /// How many records to print
+        #[arg(long, default_value_t = 3)]
+        show: usize,
+    },
+    /// The first batch of a recipe in colour: what is trained, what is not, positions, branches
+    Batch {
+        #[command(flatten)]
+        recipe: RecipeArgs,
+        /// Which stage, counted from 1
+        #[arg(long, default_value_t = 1)]
+        stage: usize,
+    },
+    /// Architecture and tensors of a model, without loading weights
+    Model {
+        /// A folder, a .gguf file or a name
+        model: String,
+        /// List every tensor
+        #[arg(long)]
+        tensors: bool,
+    },
+    /// Curve and figures of a run
+    Run {
+        /// The run directory
+        directory: PathBuf,
+    },
+}
+
+/// Decoding parameters shared by commands that sample.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SamplingArgs {
+    /// Divides the logits; 0 takes the most likely token each time
+    #[arg(long, default_value_t = 0.7)]
+    pub(crate) temperature: f32,
+    /// Sample among the K most likely tokens; 0 is off
+    #[arg(long, default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// Sample among the most likely tokens that together reach this probability
+    #[arg(long, default_value_t = 0.95)]
+    pub(crate) top_p: f32,
+    /// Sample among tokens at least this share as likely as the most likely one; 0 is off
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) min_p: f32,
+    /// Above 1, makes tokens already in the text less likely
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) repetition_penalty: f32,
+    /// Most tokens of one answer
+    #[arg(long, default_value_t = 512)]
+    pub(crate) max_tokens: usize,
+    /// The same seed gives the same answers
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+/// Precision and threads.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct MachineArgs {
+    /// What matrix products are computed in; auto takes bf16 where the processor has it
+    #[arg(long, value_enum, default_value_t = ComputeChoice::Auto)]
+    pub(crate) compute: ComputeChoice,
+    /// Threads; all cores when left out
+    #[arg(long, env = "CAMELID_THREADS")]
+    pub(crate) threads: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ComputeChoice {
+    #[default]
+    Auto,
+    Bf16,
+    F32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ChatArgs {
+    /// A run directory, a model folder, an adapter folder, a .gguf file or a name
+    pub(crate) model: String,
+    /// System message
+    #[arg(long)]
+    pub(crate) system: Option<String>,
+    /// Answer this one message and exit
+    #[arg(long, short)]
+    pub(crate) message: Option<String>,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ScoreArgs {
+    /// A run directory, a model folder, an adapter folder, a .gguf file or a name
+    pub(crate) model: String,
+    /// Texts or conversations in any format that `run` reads
+    pub(crate) file: PathBuf,
+    /// Score at most this many records
+    #[arg(long)]
+    pub(crate) limit: Option<usize>,
+    /// Cut records longer than this many tokens
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) max_length: usize,
+    /// Score prompts too, not only what a model would be trained on
+    #[arg(long)]
+    pub(crate) all_tokens: bool,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Matrix products: GFLOP/s by shape, direction and precision
+    Gemm {
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        machine: MachineArgs,
+    },
+    /// One training step on packed tokens, all of them targets: tokens/s, share of peak, memory
+    Step {
+        /// A model folder, a .gguf file or a name
+        #[arg(default_value = "smollm2-135m-instruct")]
+        model: String,
+        /// Tune all weights, or a LoRA adapter on all linear layers
+        #[arg(long, value_enum, default_value_t = TuneChoice::Lora)]
+        tune: TuneChoice,
+        /// Rank of the adapter
+        #[arg(long, default_value_t = 16)]
+        rank: usize,
+        /// Sequences of a batch
+        #[arg(long, default_value_t = 4)]
+        sequences: usize,
+        /// Tokens of a sequence
+        #[arg(long, default_value_t = 256)]
+        length: usize,
+        /// Steps measured, after two warm-up steps
+        #[arg(long, default_value_t = 7)]
+        steps: usize,
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        machine: MachineArgs,
+    },
+    /// The first steps of a recipe on its own data, without checkpoints: tokens/s, memory
+    Recipe {
+        #[command(flatten)]
+        recipe: RecipeArgs,
+        /// Steps measured, after two warm-up steps
+        #[arg(long, default_value_t = 10)]
+        steps: usize,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TuneChoice {
+    Full,
+    Lora,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArgs {
+    /// A run directory, a model folder, an adapter folder, a .gguf file or a name
+    pub(crate) model: String,
+    /// Folder to write, or a file ending in .gguf
+    pub(crate) to: PathBuf,
+    /// Element type: f32, f16 or bf16 for a folder; f32, f16 or q8_0 for GGUF
+    #[arg(long, value_enum, default_value_t = ExportType::F16)]
+    pub(crate) dtype: ExportType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExportType {
+    F32,
+    F16,
+    Bf16,
+    #[value(name = "q8_0")]
+    Q8_0,
+}

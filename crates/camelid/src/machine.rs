@@ -1,0 +1,20 @@
+//! The backend a command runs on.
+
+use camelid_kernels::{Compute, Cpu, CpuOptions};
+
+use crate::cli::ComputeChoice;
+
+/// Opens the CPU with the precision asked for; `auto` takes bf16 where the processor multiplies it.
+pub(crate) fn open(choice: ComputeChoice, threads: Option<usize>) -> Cpu {
+    Cpu::new(CpuOptions { threads, compute: precision(choice) })
+}
+
+/// What `choice` means on this processor.
+pub(crate) fn precision(choice: ComputeChoice) -> Compute {
+    match choice {
+        ComputeChoice::F32 => Compute::F32,
+        ComputeChoice::Bf16 => Compute::Bf16,
+        ComputeChoice::Auto if Cpu::supports_bf16() => Compute::Bf16,
+        ComputeChoice::Auto => Compute::F32,
+    }
+}

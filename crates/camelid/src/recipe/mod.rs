@@ -1,0 +1,27 @@
+//! Recipes: what the user wrote (`spec`), how it is read (`parse`) and what will be done (`resolve`).
+
+mod either;
+mod parse;
+mod resolve;
+mod sources;
+mod spec;
+
+pub(crate) use parse::read;
+pub(crate) use resolve::{Plan, StagePlan, resolve};
+pub(crate) use sources::DataSource;
+pub(crate) use spec::RecipeSpec;
+
+/// A recipe that cannot be run: where, what and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {what}\n  fix: {fix}")]
+pub(crate) struct RecipeError {
+    place: String,
+    what: String,
+    fix: String,
+}
+
+impl RecipeError {
+    pub(crate) fn new(place: String, what: String, fix: impl Into<String>) -> Self {
+        Self { place, what, fix: fix.into() }
+    }
+}

@@ -1,0 +1,149 @@
+//! From a recipe's text and `--set` changes to a `RecipeSpec`, with errors that show the place and the fix.
+
+use std::path::Path;
+
+use toml_edit::{DocumentMut, Item, TableLike, Value};
+
+use super::RecipeError;
+use super::spec::RecipeSpec;
+
+/// Reads a recipe and applies `--set KEY=VALUE` changes.
+pub(crate) fn read(path: &Path, changes: &[String]) -> Result<RecipeSpec, RecipeError> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let fix = match error.kind() {
+            std::io::ErrorKind::NotFound => "check the path; recipes/ holds some to start from",
+            std::io::ErrorKind::InvalidData => "save the file as UTF-8 text",
+            _ => "make the file readable",
+        };
+        RecipeError::new(path.display().to_string(), format!("the recipe cannot be read: {error}"), fix)
+    })?;
+    parse(&path.display().to_string(), &text, changes)
+}
+
+/// As [`read`], on text; `name` is what errors call it.
+pub(crate) fn parse(name: &str, text: &str, changes: &[String]) -> Result<RecipeSpec, RecipeError> {
+    let changed = if changes.is_empty() { text.to_owned() } else { apply(name, text, changes)? };
+    toml::from_str(&changed).map_err(|error| explain(name, &changed, &error))
+}
+
+fn apply(name: &str, text: &str, changes: &[String]) -> Result<String, RecipeError> {
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        RecipeError::new(place(name, text, error.span()), error.message().to_owned(), "correct the TOML syntax there")
+    })?;
+    for change in changes {
+        let at = format!("--set {change}");
+        let Some((key, value)) = change.split_once('=') else {
+            return Err(RecipeError::new(at, "there is no `=`".into(), "write --set key=value"));
+        };
+        // A bare word is a string: --set model=qwen3-0.6b needs no quotes.
+        let value: Value = value.trim().parse().unwrap_or_else(|_| value.trim().into());
+        set(document.as_table_mut(), key.trim(), value).map_err(|(what, fix)| RecipeError::new(at, what, fix))?;
+    }
+    Ok(document.to_string())
+}
+
+/// Sets a dotted key. A number picks an element of a list of tables, counted from 1 as in messages; without a number
+/// the list must have one element.
+fn set(table: &mut dyn TableLike, key: &str, value: Value) -> Result<(), (String, String)> {
+    let Some((head, rest)) = key.split_once('.') else {
+        table.insert(key, Item::Value(value));
+        return Ok(());
+    };
+    let child = table.entry(head).or_insert_with(|| Item::Table(toml_edit::Table::new()));
+    if let Some(list) = child.as_array_of_tables_mut() {
+        let (number, rest) = match rest.split_once('.') {
+            Some((digits, rest)) if digits.chars().all(|c| c.is_ascii_digit()) => (digits.parse().unwrap_or(0), rest),
+            _ if list.len() == 1 => (1, rest),
+            _ => {
+                let what = format!("the recipe has {} entries of `{head}`", list.len());
+                return Err((what, format!("say which, such as {head}.1.{rest}")));
+            }
+        };
+        let count = list.len();
+        let Some(entry) = usize::checked_sub(number, 1).and_then(|index| list.get_mut(index)) else {
+            return Err((format!("there is no {head} number {number}"), format!("use a number from 1 to {count}")));
+        };
+        return set(entry, rest, value);
+    }
+    match child.as_table_like_mut() {
+        Some(child) => set(child, rest, value),
+        None => Err((format!("`{head}` is a plain value, not a table"), format!("set {head} itself"))),
+    }
+}
+
+fn place(name: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String {
+    match span.and_then(|span| text.get(..span.start)) {
+        Some(before) => format!("{name}, line {}", before.matches('\n').count() + 1),
+        None => name.to_owned(),
+    }
+}
+
+fn explain(name: &str, text: &str, error: &toml::de::Error) -> RecipeError {
+    let message = error.message().to_owned();
+    let fix = fix_for(&message);
+    RecipeError::new(place(name, text, error.span()), message, fix)
+}
+
+/// Serde lists what it expected; the nearest of those is most likely what was meant.
+fn fix_for(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if message.starts_with("unknown field") || message.starts_with("unknown variant") {
+        let Some((&wrong, expected)) = quoted.split_first() else { return "remove it".into() };
+        let near = expected.iter().max_by(|a, b| {
+            strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
+        });
+        return match near {
+            Some(near) if strsim::jaro_winkler(wrong, near) > 0.75 => format!("did you mean `{near}`?"),
+            _ => format!("use one of {}", expected.join(", ")),
+        };
+    }
+    if message.starts_with("missing field") {
+        return format!("add `{} = ...`", quoted.first().unwrap_or(&"it"));
+    }
+    if message.starts_with("duplicate key") {
+        return "keep one of the two".into();
+    }
+    "correct the value; camelid plan shows what each key takes".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RECIPE: &str = "model = \"m\"\n\n[[stage]]\nkind = \"sft\"\ndata = \"d.jsonl\"\nlora = { rank = 8 }\n";
+
+    fn changed(changes: &[&str]) -> Result<RecipeSpec, RecipeError> {
+        let changes: Vec<String> = changes.iter().map(|&c| c.to_owned()).collect();
+        parse("r.toml", RECIPE, &changes)
+    }
+
+    #[test]
+    fn changes_reach_nested_keys_with_and_without_a_stage_number() {
+        let spec = changed(&["stage.learning_rate=2e-4", "stage.1.lora.rank=4", "model=other", "seed=9"]).unwrap();
+        assert_eq!(spec.model, "other");
+        assert_eq!(spec.seed, 9);
+        assert_eq!(spec.stage[0].learning_rate, Some(2e-4));
+        assert_eq!(spec.stage[0].lora.as_ref().unwrap().rank, Some(4));
+    }
+
+    #[test]
+    fn a_misspelt_key_is_placed_and_corrected() {
+        let text = RECIPE.replace("lora =", "lorra =");
+        let error = parse("r.toml", &text, &[]).unwrap_err().to_string();
+        assert!(error.contains("r.toml, line 6"), "{error}");
+        assert!(error.contains("did you mean `lora`?"), "{error}");
+    }
+
+    #[test]
+    fn impossible_changes_name_themselves() {
+        for (change, expected) in [
+            ("seed", "there is no `=`"),
+            ("stage.3.epochs=1", "there is no stage number 3"),
+            ("model.size=1", "`model` is a plain value"),
+            ("stage.epoch=1", "did you mean `epochs`?"),
+        ] {
+            let error = changed(&[change]).unwrap_err().to_string();
+            assert!(error.contains(expected), "{change}: {error}");
+        }
+    }
+}

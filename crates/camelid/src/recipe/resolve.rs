@@ -1,0 +1,182 @@
+//! From what the user wrote to what will be done: defaults filled in, combinations checked, files found.
+
+use std::path::{Path, PathBuf};
+
+use camelid_kernels::Compute;
+use camelid_model::{LowRank, Tuning};
+use camelid_text::{Learn, Overlong, SpanPolicy};
+
+use super::RecipeError;
+use super::sources::{DataSource, resolve_sources};
+use super::spec::{LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, StageKind, StageSpec, TuneSpec};
+use super::training::resolve_training;
+use crate::machine;
+
+/// A run, resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) name: String,
+    pub(crate) model: String,
+    pub(crate) seed: u64,
+    pub(crate) compute: Compute,
+    pub(crate) threads: Option<usize>,
+    pub(crate) directory: PathBuf,
+    pub(crate) stages: Vec<StagePlan>,
+}
+
+/// A stage, resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct StagePlan {
+    pub(crate) kind: StageKind,
+    pub(crate) data: Vec<DataSource>,
+    /// Empty: a share of `data` is held out.
+    pub(crate) validation_data: Vec<DataSource>,
+    pub(crate) spans: SpanPolicy,
+    pub(crate) max_length: usize,
+    pub(crate) overlong: Overlong,
+    pub(crate) max_reject_share: f64,
+    pub(crate) tuning: Tuning,
+    pub(crate) neftune_alpha: f32,
+    pub(crate) training: camelid_train::SftPlan,
+    pub(crate) sample_prompts: Vec<String>,
+    pub(crate) sample_tokens: usize,
+    pub(crate) save_merged: bool,
+}
+
+/// Resolves a recipe read from `path`. Touches the disk only to see which files exist.
+pub(crate) fn resolve(path: &Path, spec: &RecipeSpec) -> Result<Plan, RecipeError> {
+    let place = path.display().to_string();
+    let error = |what: String, fix: &str| RecipeError::new(place.clone(), what, fix);
+    if spec.stage.is_empty() {
+        return Err(error("there is no stage".into(), "add a [[stage]] with kind = \"sft\" and data"));
+    }
+    if spec.model.trim().is_empty() {
+        return Err(error("`model` is empty".into(), "name a model, such as \"smollm2-135m-instruct\""));
+    }
+    if spec.threads == Some(0) {
+        return Err(error("`threads` is 0".into(), "leave it out to use all cores"));
+    }
+    let name = match &spec.name {
+        Some(name) => name.clone(),
+        None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+        let what = format!("`name` is {name:?}, which is no folder name");
+        return Err(error(what, "use letters, digits, - and _; run_directory takes a path"));
+    }
+    let directory = spec.run_directory.clone().unwrap_or_else(|| Path::new("runs").join(&name));
+    let stages = spec
+        .stage
+        .iter()
+        .enumerate()
+        .map(|(index, stage)| resolve_stage(path, &format!("{place}, stage {}", index + 1), spec.seed, stage))
+        .collect::<Result<_, _>>()?;
+    let compute = machine::precision(spec.compute);
+    Ok(Plan { name, model: spec.model.clone(), seed: spec.seed, compute, threads: spec.threads, directory, stages })
+}
+
+fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Result<StagePlan, RecipeError> {
+    let data = resolve_sources(path, place, "data", &spec.data)?;
+    let validation_data = match &spec.validation_data {
+        Some(sources) => resolve_sources(path, place, "validation_data", sources)?,
+        None => Vec::new(),
+    };
+    let error = |what: String, fix: &str| RecipeError::new(place.to_owned(), what, fix);
+    if spec.validation_data.is_some() && spec.validation_share.is_some() {
+        return Err(error("both `validation_data` and `validation_share` are given".into(), "keep one of the two"));
+    }
+    let max_length = spec.max_length.unwrap_or(1024);
+    if max_length < 2 {
+        return Err(error(format!("`max_length` is {max_length}"), "use at least 2; 1024 is usual"));
+    }
+    let max_reject_share = spec.max_reject_share.unwrap_or(0.05);
+    if !(0.0..=1.0).contains(&max_reject_share) {
+        return Err(error(format!("`max_reject_share` is {max_reject_share}"), "use a share from 0 to 1"));
+    }
+    let neftune_alpha = spec.neftune_alpha.unwrap_or(0.0);
+    if !(neftune_alpha >= 0.0 && neftune_alpha.is_finite()) {
+        return Err(error(format!("`neftune_alpha` is {neftune_alpha}"), "use 5 (usual), or 0 for off"));
+    }
+    let sample_prompts = spec.sample_prompts.clone().unwrap_or_default();
+    let sample_tokens = spec.sample_tokens.unwrap_or(128);
+    if sample_tokens == 0 {
+        return Err(error("`sample_tokens` is 0".into(), "leave sample_prompts out to get no samples"));
+    }
+    let tuning = resolve_tuning(place, spec)?;
+    let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
+    let save_merged = spec.save_merged.unwrap_or(true);
+    if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
+        return Err(error("`save_merged` is set but no adapter is trained".into(), "remove it, or add `lora`"));
+    }
+    Ok(StagePlan {
+        kind: spec.kind,
+        data,
+        validation_data,
+        spans: resolve_spans(place, spec)?,
+        max_length,
+        overlong: match spec.overlong {
+            Some(OverlongSpec::Truncate) => Overlong::Truncate,
+            Some(OverlongSpec::Reject) | None => Overlong::Reject,
+        },
+        max_reject_share,
+        tuning,
+        neftune_alpha,
+        training,
+        sample_prompts,
+        sample_tokens,
+        save_merged,
+    })
+}
+
+fn resolve_spans(place: &str, spec: &StageSpec) -> Result<SpanPolicy, RecipeError> {
+    let learn = match &spec.learn {
+        None | Some(LearnSpec::Policy(LearnPolicy::Assistant)) => Learn::Assistant,
+        Some(LearnSpec::Policy(LearnPolicy::LastAssistant)) => Learn::LastAssistant,
+        Some(LearnSpec::Policy(LearnPolicy::Everything)) => Learn::Everything,
+        Some(LearnSpec::Roles(roles)) if roles.is_empty() => {
+            let what = "`learn` is an empty list: nothing would be trained".to_owned();
+            return Err(RecipeError::new(place.to_owned(), what, "name a role, or leave `learn` out"));
+        }
+        Some(LearnSpec::Roles(roles)) => Learn::Roles(roles.clone()),
+    };
+    Ok(SpanPolicy { learn, train_on_prompt: spec.train_on_prompt.unwrap_or(false) })
+}
+
+fn resolve_tuning(place: &str, spec: &StageSpec) -> Result<Tuning, RecipeError> {
+    let error = |what: &str, fix: &str| Err(RecipeError::new(place.to_owned(), what.to_owned(), fix));
+    match (spec.tune, &spec.layers, &spec.lora) {
+        (Some(TuneSpec::Full), None, None) => Ok(Tuning::Full),
+        (Some(TuneSpec::Full), _, Some(_)) => error("`tune = \"full\"` and `lora` exclude each other", "keep one"),
+        (_, Some(_), Some(_)) => error("`layers` and `lora` exclude each other", "keep one of the two"),
+        (Some(TuneSpec::Lora), Some(_), None) => error("`tune = \"lora\"` and `layers` exclude each other", "keep one"),
+        (_, Some(layers), None) if layers.is_empty() => error("`layers` is empty", "name layers, or tune = \"full\""),
+        (_, Some(layers), None) => Ok(Tuning::Layers(layers.clone())),
+        (_, None, lora) => resolve_lora(place, lora.as_ref()).map(Tuning::LowRank),
+    }
+}
+
+/// Rank 16, alpha twice the rank, all linear layers: what the peers' recipes agree on for small models.
+fn resolve_lora(place: &str, spec: Option<&LoraSpec>) -> Result<LowRank, RecipeError> {
+    let rank = spec.and_then(|s| s.rank).unwrap_or(16);
+    let low_rank = LowRank {
+        rank,
+        alpha: spec.and_then(|s| s.alpha).unwrap_or(2.0 * rank as f32),
+        rslora: spec.is_some_and(|s| s.rslora),
+        dropout: spec.map_or(0.0, |s| s.dropout),
+        targets: spec.and_then(|s| s.targets.clone()).unwrap_or_else(|| vec!["all-linear".into()]),
+    };
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    if !(1..=1024).contains(&rank) {
+        return error(format!("`lora.rank` is {rank}"), "use 1 to 1024; 8 to 64 is usual");
+    }
+    if !(low_rank.alpha > 0.0 && low_rank.alpha.is_finite()) {
+        return error(format!("`lora.alpha` is {}", low_rank.alpha), "use a number above 0; twice the rank is usual");
+    }
+    if !(0.0..1.0).contains(&low_rank.dropout) {
+        return error(format!("`lora.dropout` is {}", low_rank.dropout), "use a share from 0 to below 1");
+    }
+    if low_rank.targets.is_empty() {
+        return error("`lora.targets` is empty".into(), "use [\"all-linear\"], or names such as \"q_proj\"");
+    }
+    Ok(low_rank)
+}

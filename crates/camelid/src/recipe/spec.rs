@@ -1,0 +1,193 @@
+//! What the user wrote. Nothing here is derived, checked against the disk or defaulted; see `resolve` for that.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use camelid_records::{Format, Role};
+use serde::Deserialize;
+
+use crate::cli::ComputeChoice;
+
+/// A recipe file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RecipeSpec {
+    /// Name of the run; its directory is `runs/NAME`. The file's name when left out.
+    pub(crate) name: Option<String>,
+    /// A known name, a Hugging Face id, a folder or a `.gguf` file.
+    pub(crate) model: String,
+    /// All randomness of the run comes from this number.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    #[serde(default)]
+    pub(crate) compute: ComputeChoice,
+    /// All cores when left out.
+    pub(crate) threads: Option<usize>,
+    /// Instead of `runs/NAME`.
+    pub(crate) run_directory: Option<PathBuf>,
+    /// One after another; each starts from the model that the one before wrote.
+    pub(crate) stage: Vec<StageSpec>,
+}
+
+/// What a stage does. Each kind is one file in `camelid-train`.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StageKind {
+    Sft,
+}
+
+/// A supervised tuning stage.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct StageSpec {
+    pub(crate) kind: StageKind,
+
+    /// One file, or a list of files and tables.
+    pub(crate) data: Sources,
+    /// Records held out for validation instead of a share of `data`.
+    pub(crate) validation_data: Option<Sources>,
+    /// Share of the records held out for validation, from 0 to below 1.
+    pub(crate) validation_share: Option<f64>,
+    /// Whose turns are trained.
+    pub(crate) learn: Option<LearnSpec>,
+    /// Train on the prompt of prompt-completion records too.
+    pub(crate) train_on_prompt: Option<bool>,
+    /// Most tokens of a record.
+    pub(crate) max_length: Option<usize>,
+    /// What happens to a longer record.
+    pub(crate) overlong: Option<OverlongSpec>,
+    /// More than this share of rejected rows stops the run.
+    pub(crate) max_reject_share: Option<f64>,
+
+    /// Tune all weights (`full`) or an adapter (`lora`, the default). `layers` and `lora` imply it.
+    pub(crate) tune: Option<TuneSpec>,
+    /// Tune only these layers, counted from 0.
+    pub(crate) layers: Option<Vec<usize>>,
+    pub(crate) lora: Option<LoraSpec>,
+    /// Magnitude of uniform noise on embeddings (`NEFTune`); 5 is usual, 0 is off.
+    pub(crate) neftune_alpha: Option<f32>,
+
+    pub(crate) epochs: Option<f64>,
+    /// Stop after this many optimiser steps, whatever `epochs` says.
+    pub(crate) max_steps: Option<u64>,
+    /// Records of an optimiser step.
+    pub(crate) batch_size: Option<usize>,
+    /// Most tokens computed at once; a step is cut into as many micro-batches as it needs.
+    pub(crate) tokens_per_micro_batch: Option<usize>,
+    /// `tokens`: each trained token counts the same; `records`: each record does.
+    pub(crate) reduction: Option<ReductionSpec>,
+
+    pub(crate) learning_rate: Option<f64>,
+    pub(crate) schedule: Option<ScheduleSpec>,
+    /// Steps of warm-up: a whole number, or a share below 1 of all steps.
+    pub(crate) warmup: Option<f64>,
+    /// Learning rate at the end, as a share of the highest.
+    pub(crate) final_learning_rate_share: Option<f64>,
+    /// Share of the steps over which `wsd` decays at the end.
+    pub(crate) decay_share: Option<f64>,
+    pub(crate) weight_decay: Option<f32>,
+    pub(crate) beta1: Option<f32>,
+    pub(crate) beta2: Option<f32>,
+    pub(crate) epsilon: Option<f32>,
+    /// Clip the gradient's global norm to this; 0 is off.
+    pub(crate) max_grad_norm: Option<f32>,
+
+    /// Validate each so many steps; 0 validates at the start and the end only.
+    pub(crate) eval_every: Option<u64>,
+    /// Stop after this many validations without a better loss; 0 is off.
+    pub(crate) early_stop_patience: Option<u32>,
+    pub(crate) checkpoint_every: Option<u64>,
+    pub(crate) keep_checkpoints: Option<usize>,
+
+    /// Prompts answered before and after tuning, to look at.
+    pub(crate) sample_prompts: Option<Vec<String>>,
+    pub(crate) sample_tokens: Option<usize>,
+    /// Also write the adapter merged into its base as a model of its own.
+    pub(crate) save_merged: Option<bool>,
+}
+
+/// Where records come from.
+#[derive(Clone, Debug)]
+pub(crate) enum Sources {
+    One(Source),
+    List(Vec<Source>),
+}
+
+/// One file of records.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    Path(PathBuf),
+    Table(SourceTable),
+}
+
+/// A file with instructions for reading it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceTable {
+    pub(crate) path: PathBuf,
+    pub(crate) format: Option<Format>,
+    /// Our field name = the file's column.
+    #[serde(default)]
+    pub(crate) columns: BTreeMap<String, String>,
+    /// Read at most this many rows.
+    pub(crate) limit: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum LearnSpec {
+    Policy(LearnPolicy),
+    Roles(Vec<Role>),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LearnPolicy {
+    Assistant,
+    LastAssistant,
+    Everything,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum OverlongSpec {
+    Reject,
+    Truncate,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TuneSpec {
+    Full,
+    Lora,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ReductionSpec {
+    Tokens,
+    Records,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ScheduleSpec {
+    Constant,
+    Linear,
+    Cosine,
+    Wsd,
+}
+
+/// A low-rank adapter (Hu 2021, arXiv 2106.09685).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoraSpec {
+    pub(crate) rank: Option<usize>,
+    pub(crate) alpha: Option<f32>,
+    /// Scale by alpha / sqrt(rank) instead of alpha / rank (Kalajdzievski 2023, arXiv 2312.03732).
+    #[serde(default)]
+    pub(crate) rslora: bool,
+    #[serde(default)]
+    pub(crate) dropout: f32,
+    /// `["all-linear"]` or names of linear layers such as `q_proj`.
+    pub(crate) targets: Option<Vec<String>>,
+}

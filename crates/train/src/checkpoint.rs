@@ -1,0 +1,225 @@
+//! Checkpoints: complete or not there at all.
+//!
+//! A checkpoint is written into a folder of another name, every file synced, and then renamed; the state's hash is in
+//! `trainer.json`. A reader takes the newest one whose hash is right.
+
+use std::fs::{self, File};
+use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use camelid_model::{Engine, ModelError};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::TrainError;
+
+/// Where a run stands, besides the engine's tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Optimiser steps taken.
+    pub step: u64,
+    pub num_tokens: u64,
+    pub best_eval_loss: Option<f64>,
+    pub evaluations_without_improvement: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TrainerFile {
+    progress: Progress,
+    /// Hash of the plan and the data: a checkpoint continues only the run that wrote it.
+    run_hash: String,
+    state_sha256: String,
+}
+
+const STATE: &str = "state.safetensors";
+const TRAINER: &str = "trainer.json";
+
+/// Writes `folder/step-N` and removes all but the `keep` newest.
+pub(crate) fn save(
+    folder: &Path,
+    engine: &dyn Engine,
+    progress: &Progress,
+    run_hash: &str,
+    keep: usize,
+) -> Result<PathBuf, TrainError> {
+    let target = folder.join(format!("step-{}", progress.step));
+    let temporary = folder.join(format!(".writing-step-{}", progress.step));
+    let write = || -> Result<(), TrainError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |error: std::io::Error| TrainError::write(&path, &error)
+        };
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary).map_err(failed(&temporary))?;
+        }
+        fs::create_dir_all(&temporary).map_err(failed(&temporary))?;
+        let state_sha256 = write_state(&temporary.join(STATE), engine)?;
+        let trainer = TrainerFile { progress: progress.clone(), run_hash: run_hash.to_owned(), state_sha256 };
+        let path = temporary.join(TRAINER);
+        let text =
+            serde_json::to_vec_pretty(&trainer).map_err(|error| TrainError::file(&path, error, "report this"))?;
+        let mut file = File::create(&path).map_err(failed(&path))?;
+        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed(&path))?;
+        sync_folder(&temporary);
+        if target.exists() {
+            fs::remove_dir_all(&target).map_err(failed(&target))?;
+        }
+        fs::rename(&temporary, &target).map_err(failed(&target))?;
+        sync_folder(folder);
+        Ok(())
+    };
+    write().inspect_err(|_| {
+        let _ = fs::remove_dir_all(&temporary);
+    })?;
+    for old in steps(folder).into_iter().rev().skip(keep.max(1)) {
+        // Only after the new one is complete; one that cannot be removed does no harm.
+        let _ = fs::remove_dir_all(folder.join(format!("step-{old}")));
+    }
+    Ok(target)
+}
+
+/// Makes names in a folder survive a power cut, where the system can.
+fn sync_folder(folder: &Path) {
+    if let Ok(folder) = File::open(folder) {
+        let _ = folder.sync_all();
+    }
+}
+
+/// Steps of the checkpoints in a folder, ascending.
+fn steps(folder: &Path) -> Vec<u64> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let step = |name: &str| name.strip_prefix("step-")?.parse().ok();
+    let mut steps: Vec<u64> = entries.filter_map(|entry| step(&entry.file_name().to_string_lossy())).collect();
+    steps.sort_unstable();
+    steps
+}
+
+/// Passes bytes on and hashes them.
+struct Hashing<W> {
+    inner: W,
+    hasher: Sha256,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}
+
+/// Writes the engine's state as safetensors, a tensor at a time, and returns its SHA-256 in hexadecimal.
+fn write_state(path: &Path, engine: &dyn Engine) -> Result<String, TrainError> {
+    // The header comes first and needs all shapes: one pass for it, one for the values.
+    let mut header = Map::new();
+    let mut offset = 0;
+    engine.visit_state(&mut |tensor| {
+        let end = offset + 4 * tensor.values.len();
+        header.insert(tensor.name, json!({ "dtype": "F32", "shape": tensor.shape, "data_offsets": [offset, end] }));
+        offset = end;
+        Ok(())
+    })?;
+    let mut header = Json::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+
+    let io = |error: std::io::Error| TrainError::write(path, &error);
+    let file = File::create(path).map_err(io)?;
+    let mut out = Hashing { inner: BufWriter::with_capacity(1 << 20, file), hasher: Sha256::new() };
+    out.write_all(&(header.len() as u64).to_le_bytes()).and_then(|()| out.write_all(&header)).map_err(io)?;
+    let mut failure = None;
+    engine
+        .visit_state(&mut |tensor| {
+            let bytes: Vec<u8> = tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            out.write_all(&bytes).map_err(|error| {
+                let reason = error.to_string();
+                failure = Some(error);
+                ModelError::Invalid { reason, fix: String::new() }
+            })
+        })
+        .map_err(|error| failure.take().map_or_else(|| error.into(), io))?;
+    out.flush().map_err(io)?;
+    let Hashing { inner, hasher } = out;
+    let file = inner.into_inner().map_err(|error| io(error.into_error()))?;
+    file.sync_all().map_err(io)?;
+    Ok(hexadecimal(&hasher.finalize()))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Restores the newest checkpoint that is whole, telling `warn` of any that is not. `None` if there is none.
+pub(crate) fn restore_newest(
+    folder: &Path,
+    engine: &mut dyn Engine,
+    run_hash: &str,
+    warn: &mut dyn FnMut(&str),
+) -> Result<Option<Progress>, TrainError> {
+    for step in steps(folder).into_iter().rev() {
+        let path = folder.join(format!("step-{step}"));
+        let Some(trainer) = read_trainer(&path) else {
+            warn(&format!("{}: the checkpoint is damaged, trying the one before", path.display()));
+            continue;
+        };
+        if trainer.run_hash != run_hash {
+            return Err(TrainError::file(
+                &path,
+                "this checkpoint was written by another recipe, or its data has changed since",
+                "restore the recipe and data (plan.toml beside it shows the recipe), set another name, or start anew with --restart",
+            ));
+        }
+        restore(&path.join(STATE), engine, trainer.progress.step)?;
+        return Ok(Some(trainer.progress));
+    }
+    Ok(None)
+}
+
+/// The trainer's file, if the state beside it has the hash it names.
+fn read_trainer(path: &Path) -> Option<TrainerFile> {
+    let trainer: TrainerFile = serde_json::from_slice(&fs::read(path.join(TRAINER)).ok()?).ok()?;
+    let mut hasher = Sha256::new();
+    let mut file = File::open(path.join(STATE)).ok()?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).ok()? {
+            0 => break,
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+    (hexadecimal(&hasher.finalize()) == trainer.state_sha256).then_some(trainer)
+}
+
+fn restore(path: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+    let damaged =
+        |reason: String| TrainError::file(path, reason, "remove this checkpoint; the one before it is used then");
+    let io = |error: std::io::Error| damaged(error.to_string());
+    let mut file = BufReader::new(File::open(path).map_err(io)?);
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(io)?;
+    let length = u64::from_le_bytes(length);
+    let mut header = Vec::new();
+    Read::by_ref(&mut file).take(length).read_to_end(&mut header).map_err(io)?;
+    let header: Map<String, Json> = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+    engine.restore_state(step, &mut |name| {
+        let wrong = |reason: String| ModelError::File {
+            path: path.to_owned(),
+            reason,
+            fix: "start anew with --restart".into(),
+        };
+        let range = header.get(name).map(|info| (&info["data_offsets"][0], &info["data_offsets"][1]));
+        let Some((Some(start), Some(end))) = range.map(|(start, end)| (start.as_u64(), end.as_u64())) else {
+            return Err(wrong(format!("tensor {name} is not in the checkpoint")));
+        };
+        let mut bytes = vec![0; end.saturating_sub(start) as usize];
+        file.seek(SeekFrom::Start(8 + length + start))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|error| wrong(format!("tensor {name}: {error}")))?;
+        Ok(bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect())
+    })?;
+    Ok(())
+}

@@ -1,0 +1,194 @@
+//! Self-checks on the first real batch: what would otherwise be silently wrong for a whole run.
+
+use std::time::Instant;
+
+use camelid_model::{Cotangents, Engine, StateTensor, Want};
+use camelid_text::{Encoded, Forest, Text};
+
+use crate::TrainError;
+
+/// A check that passed; one that fails is an error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckReport {
+    pub name: &'static str,
+    pub detail: String,
+    pub seconds: f64,
+}
+
+/// How far two ways of computing the same thing may differ, by precision.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    /// Largest difference of a log-probability, in nats.
+    pub log_prob: f32,
+    /// Norm of the gradients' difference as a share of the gradient's norm.
+    pub gradient: f64,
+}
+
+impl Tolerance {
+    pub const F32: Self = Self { log_prob: 1e-3, gradient: 1e-3 };
+    /// bf16 keeps 8 bits: a few parts in a hundred after thirty layers.
+    pub const BF16: Self = Self { log_prob: 0.25, gradient: 0.1 };
+}
+
+/// Records up to about this many tokens are checked; the cost is that of a small step.
+const TOKENS: usize = 512;
+
+/// Runs all checks on the first records of a run. Gradients are zero afterwards and nothing else has changed.
+pub fn first_step(
+    engine: &mut dyn Engine,
+    text: &Text,
+    records: &[&Encoded],
+    tolerance: Tolerance,
+) -> Result<Vec<CheckReport>, TrainError> {
+    let mut budget = TOKENS;
+    let sample: Vec<&Encoded> = records
+        .iter()
+        .copied()
+        .take_while(|record| {
+            let fits = record.tokens.len() <= budget;
+            budget = budget.saturating_sub(record.tokens.len());
+            fits
+        })
+        .collect();
+    // One long record is cut rather than skipped.
+    let cut = records.first().map(|record| Encoded {
+        tokens: record.tokens.iter().copied().take(TOKENS).collect(),
+        weights: record.weights.iter().copied().take(TOKENS).collect(),
+        record: record.record,
+    });
+    let sample = if sample.is_empty() { cut.iter().collect() } else { sample };
+    let reports = vec![
+        timed(|| spans(text, records))?,
+        timed(|| forest_equals_dense(engine, &sample, tolerance))?,
+        timed(|| decoding_equals_scoring(engine, &sample, tolerance))?,
+    ];
+    engine.zero_gradients();
+    Ok(reports)
+}
+
+fn timed(check: impl FnOnce() -> Result<(&'static str, String), TrainError>) -> Result<CheckReport, TrainError> {
+    let start = Instant::now();
+    let (name, detail) = check()?;
+    Ok(CheckReport { name, detail, seconds: start.elapsed().as_secs_f64() })
+}
+
+const SPANS: &str = "trained spans";
+const FOREST: &str = "forest equals dense";
+const DECODING: &str = "decoding equals scoring";
+
+/// Each record trains something, what it trains ends with a stop token, and BOS stands once at the start.
+fn spans(text: &Text, records: &[&Encoded]) -> Result<(&'static str, String), TrainError> {
+    let failed = |record: &Encoded, detail: String, fix: &str| TrainError::Check {
+        name: SPANS,
+        detail: format!("record {}: {detail}", record.record + 1),
+        fix: fix.to_owned(),
+    };
+    let mut trained = 0;
+    let mut ended = 0;
+    for record in records {
+        let learned = record.trained();
+        trained += learned;
+        if learned == 0 || record.weights[0] != 0.0 {
+            return Err(failed(record, "trains no token, or its first".into(), "report this record"));
+        }
+        let spans = record.learned_spans();
+        ended += spans.iter().filter(|span| text.stop_tokens().contains(&record.tokens[span.end - 1])).count();
+        let doubled = record.tokens.len() > 1 && record.tokens[0] == record.tokens[1];
+        if doubled && Some(record.tokens[0]) == text.bos() {
+            return Err(failed(record, "starts with two BOS tokens".into(), "remove one from the chat template"));
+        }
+    }
+    if ended == 0 && !records.is_empty() {
+        let fix = "use a chat template that ends answers with one of the model's stop tokens";
+        return Err(failed(records[0], "no trained span ends with a stop token".into(), fix));
+    }
+    Ok((SPANS, format!("{trained} trained tokens in {} records, {ended} stop tokens among them", records.len())))
+}
+
+/// Prefix sharing changes nothing: same log-probabilities and gradients as one sequence a tree.
+fn forest_equals_dense(
+    engine: &mut dyn Engine,
+    sample: &[&Encoded],
+    tolerance: Tolerance,
+) -> Result<(&'static str, String), TrainError> {
+    // A record beside its own first half shares a prefix in any data set.
+    let halves: Vec<Encoded> = sample
+        .iter()
+        .map(|record| {
+            let half = (record.tokens.len() / 2).max(1);
+            let mut weights = record.weights[..half].to_vec();
+            weights.iter_mut().skip(1).for_each(|weight| *weight = 1.0);
+            Encoded { tokens: record.tokens[..half].to_vec(), weights, record: record.record }
+        })
+        .collect();
+    let sequences: Vec<&Encoded> = sample.iter().copied().chain(&halves).collect();
+    let shared = Forest::from_sequences(&sequences);
+    let dense = Forest::dense(&sequences);
+    let (forest_scores, forest_gradients) = scores_and_gradients(engine, &shared)?;
+    let (dense_scores, dense_gradients) = scores_and_gradients(engine, &dense)?;
+    let furthest = forest_scores.iter().zip(&dense_scores).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let (mut difference, mut norm) = (0.0, 0.0);
+    for (a, b) in forest_gradients.iter().zip(&dense_gradients) {
+        for (a, b) in a.values.iter().zip(&b.values) {
+            difference += f64::from(a - b).powi(2);
+            norm += f64::from(*b).powi(2);
+        }
+    }
+    let share = (difference / norm.max(f64::MIN_POSITIVE)).sqrt();
+    let detail = format!(
+        "{} rows instead of {}; log-probabilities within {furthest:.1e}, gradients within {share:.1e} of their norm",
+        shared.tokens.len(),
+        dense.tokens.len()
+    );
+    if furthest <= tolerance.log_prob && share <= tolerance.gradient && forest_scores.len() == dense_scores.len() {
+        return Ok((FOREST, detail));
+    }
+    Err(TrainError::Check { name: FOREST, detail, fix: "this is a defect of the engine: please report it".into() })
+}
+
+/// Log-probabilities in the order of (branch, depth), and the gradients of their sum.
+fn scores_and_gradients(engine: &mut dyn Engine, forest: &Forest) -> Result<(Vec<f32>, Vec<StateTensor>), TrainError> {
+    engine.zero_gradients();
+    let scores = engine.forward(forest, Want { gradients: true, ..Want::default() })?;
+    engine.backward(&Cotangents { log_probs: vec![1.0; scores.log_probs.len()], entropies: Vec::new() })?;
+    let positions = forest.positions();
+    let mut placed: Vec<((u32, u32), f32)> = forest
+        .targets
+        .iter()
+        .zip(&scores.log_probs)
+        .map(|(target, &log_prob)| ((target.branch, positions[target.row as usize]), log_prob))
+        .collect();
+    placed.sort_by_key(|(place, _)| *place);
+    let mut gradients = Vec::new();
+    engine.visit_gradients(&mut |gradient| {
+        gradients.push(gradient);
+        Ok(())
+    })?;
+    Ok((placed.into_iter().map(|(_, log_prob)| log_prob).collect(), gradients))
+}
+
+/// Tokens a generation would add one by one from its cache get the log-probabilities that training sees.
+fn decoding_equals_scoring(
+    engine: &mut dyn Engine,
+    sample: &[&Encoded],
+    tolerance: Tolerance,
+) -> Result<(&'static str, String), TrainError> {
+    /// Decoded one at a time.
+    const LAST: usize = 8;
+    let Some(shortest) = sample.iter().filter(|r| r.tokens.len() > 1).min_by_key(|r| r.tokens.len()) else {
+        return Ok((DECODING, "no record is long enough".into()));
+    };
+    let tokens = &shortest.tokens;
+    let from = tokens.len().saturating_sub(LAST).max(1);
+    let mut weights = vec![0.0; tokens.len()];
+    weights[from..].fill(1.0);
+    let record = Encoded { tokens: tokens.clone(), weights, record: shortest.record };
+    let scored = engine.forward(&Forest::dense(&[&record]), Want::default())?.log_probs;
+    let decoded = engine.decode_log_probs(tokens, from)?;
+    let furthest = scored.iter().zip(&decoded).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let detail = format!("{} tokens, log-probabilities within {furthest:.1e}", decoded.len());
+    if furthest <= tolerance.log_prob && scored.len() == decoded.len() {
+        return Ok((DECODING, detail));
+    }
+    Err(TrainError::Check { name: DECODING, detail, fix: "this is a defect of the engine: please report it".into() })
+}

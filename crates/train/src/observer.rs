@@ -1,0 +1,50 @@
+//! What a run tells whoever watches.
+
+use serde::Serialize;
+
+/// One optimiser step.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StepReport {
+    /// Counted from 1.
+    pub step: u64,
+    pub epoch: f64,
+    pub loss: f64,
+    pub grad_norm: f64,
+    pub learning_rate: f64,
+    /// Tokens of all steps so far, shared prefixes counted for each record.
+    pub num_tokens: u64,
+    pub mean_token_accuracy: f64,
+    /// Tokens of records a second, shared ones counted each time.
+    pub tokens_per_second: f64,
+    pub step_seconds: f64,
+    /// Floating-point operations of the step.
+    #[serde(skip)]
+    pub flops: f64,
+    #[serde(skip)]
+    pub memory_bytes: usize,
+}
+
+/// One pass over the validation records.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EvaluationReport {
+    /// Optimiser steps taken before it.
+    pub step: u64,
+    pub eval_loss: f64,
+    pub eval_mean_token_accuracy: f64,
+}
+
+/// Callbacks; all may be left out.
+pub trait Observer {
+    /// Training starts at `first_step` (above 0 when resumed) of `total_steps`.
+    fn started(&mut self, _first_step: u64, _total_steps: u64) {}
+    fn stepped(&mut self, _report: &StepReport) {}
+    fn evaluated(&mut self, _report: &EvaluationReport) {}
+    fn saved_checkpoint(&mut self, _path: &std::path::Path) {}
+    /// Something the user should know but need not act on.
+    fn warned(&mut self, _message: &str) {}
+}
+
+/// Watches nothing.
+pub struct Silent;
+
+impl Observer for Silent {}

@@ -1,0 +1,274 @@
+//! The loop that owns time: steps, evaluation, checkpoints, stopping, resuming.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use camelid_model::{Cotangents, Engine, Update, Want};
+use camelid_objectives::{Outcome, Reduced, sft};
+use camelid_text::{Encoded, Forest, pack};
+
+use crate::TrainError;
+use crate::checkpoint::{self, Progress};
+use crate::observer::{EvaluationReport, Observer, StepReport};
+use crate::order::Order;
+use crate::plan::SftPlan;
+use crate::run_directory::RunDirectory;
+use crate::tensorboard::EventFile;
+
+/// Asked of a run from outside, by a signal or a person.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// Finish the step, write a checkpoint, return.
+    pub stop: AtomicBool,
+    /// Write a checkpoint after this step and go on.
+    pub checkpoint: AtomicBool,
+}
+
+/// The records of a stage as tokens.
+pub struct TrainingData<'a> {
+    pub training: &'a [Encoded],
+    pub validation: &'a [Encoded],
+    /// How messages call a record, by its index.
+    pub name: &'a dyn Fn(u32) -> String,
+}
+
+/// How training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Finished,
+    /// Validation did not get better for as long as the plan allows.
+    EarlyStop,
+    /// Asked to; a checkpoint is written.
+    Stopped,
+}
+
+/// One supervised stage.
+pub struct Trainer<'a> {
+    pub plan: &'a SftPlan,
+    pub data: TrainingData<'a>,
+    pub directory: &'a RunDirectory,
+    /// Hash of everything the result depends on; a checkpoint with another is not continued.
+    pub run_hash: String,
+    pub requests: &'a Requests,
+}
+
+impl Trainer<'_> {
+    /// Trains from the newest checkpoint, or from the start.
+    pub fn fit(&self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ended, TrainError> {
+        let (plan, training) = (self.plan, self.data.training);
+        let total = plan.steps(training.len());
+        if total == 0 {
+            return Err(TrainError::Data {
+                reason: format!("{} records over {} epochs make no step", training.len(), plan.epochs),
+                fix: "add records, or raise epochs".into(),
+            });
+        }
+        let checkpoints = self.directory.checkpoints();
+        let restored = checkpoint::restore_newest(&checkpoints, engine, &self.run_hash, &mut |m| observer.warned(m))?;
+        let resumed = restored.is_some();
+        let mut progress = restored.unwrap_or(Progress {
+            step: 0,
+            num_tokens: 0,
+            best_eval_loss: None,
+            evaluations_without_improvement: 0,
+        });
+        self.directory.forget_after(progress.step)?;
+        let mut events = EventFile::create(&self.directory.path().join("tensorboard"), progress.step, now())?;
+        observer.started(progress.step, total);
+        if !resumed {
+            self.evaluate(engine, &mut progress, &mut events, observer)?;
+        }
+        let mut order = Order::new(plan.seed, training.len());
+        while progress.step < total {
+            let report = self.step(engine, &mut order, &mut progress, total)?;
+            self.directory.append("metrics.jsonl", &report)?;
+            events.scalars(
+                now(),
+                report.step,
+                &[
+                    ("train/loss", report.loss),
+                    ("train/grad_norm", report.grad_norm),
+                    ("train/learning_rate", report.learning_rate),
+                    ("train/mean_token_accuracy", report.mean_token_accuracy),
+                    ("train/tokens_per_second", report.tokens_per_second),
+                ],
+            )?;
+            observer.stepped(&report);
+            let last = progress.step == total;
+            if last || due(plan.eval_every, progress.step) {
+                self.evaluate(engine, &mut progress, &mut events, observer)?;
+            }
+            let patience = plan.early_stop_patience;
+            let early = patience > 0 && progress.evaluations_without_improvement >= patience;
+            let stop = self.requests.stop.load(Ordering::Relaxed);
+            let asked = self.requests.checkpoint.swap(false, Ordering::Relaxed);
+            if last || early || stop || asked || due(plan.checkpoint_every, progress.step) {
+                let path = checkpoint::save(&checkpoints, engine, &progress, &self.run_hash, plan.keep_checkpoints)?;
+                observer.saved_checkpoint(&path);
+            }
+            match (early, stop && !last) {
+                (true, _) => return Ok(Ended::EarlyStop),
+                (false, true) => return Ok(Ended::Stopped),
+                (false, false) => {}
+            }
+        }
+        Ok(Ended::Finished)
+    }
+
+    /// One optimiser step; everything is divided by counts of the whole step.
+    fn step(
+        &self,
+        engine: &mut dyn Engine,
+        order: &mut Order,
+        progress: &mut Progress,
+        total: u64,
+    ) -> Result<StepReport, TrainError> {
+        let (plan, training) = (self.plan, self.data.training);
+        let start = Instant::now();
+        let first = progress.step * plan.batch_size as u64;
+        let last = (first + plan.batch_size as u64).min(plan.records(training.len()));
+        let records: Vec<&Encoded> = (first..last).map(|place| &training[order.record(place)]).collect();
+        let (mut loss, mut accuracy, mut flops) = (Reduced::default(), Reduced::default(), 0.0);
+        for (index, forest) in micro_batches(&records, plan.tokens_per_micro_batch).into_iter().enumerate() {
+            let noise_seed = noise_seed(plan.seed, progress.step, index as u64);
+            let want = Want { gradients: true, noise_seed: Some(noise_seed), ..Want::default() };
+            let outcome = score(engine, &forest, plan, want)?;
+            flops += engine.flops(&forest, true);
+            loss += outcome.loss;
+            accuracy += metric(&outcome, "mean_token_accuracy");
+            if !loss.sum.is_finite() {
+                let names: Vec<String> = records.iter().map(|record| (self.data.name)(record.record)).collect();
+                let records = names.join(", ");
+                return Err(TrainError::Diverged { step: progress.step + 1, loss: loss.sum, records });
+            }
+            engine.backward(&Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new() })?;
+        }
+        let learning_rate = plan.schedule.at(progress.step, total);
+        let updated = engine.update(&Update {
+            learning_rate: learning_rate as f32,
+            denominator: loss.count,
+            max_grad_norm: plan.max_grad_norm,
+            beta1: plan.beta1,
+            beta2: plan.beta2,
+            epsilon: plan.epsilon,
+            weight_decay: plan.weight_decay,
+        })?;
+        let tokens: usize = records.iter().map(|record| record.tokens.len()).sum();
+        progress.step += 1;
+        progress.num_tokens += tokens as u64;
+        let step_seconds = start.elapsed().as_secs_f64();
+        Ok(StepReport {
+            step: progress.step,
+            epoch: last as f64 / training.len() as f64,
+            loss: loss.mean().unwrap_or(f64::NAN),
+            grad_norm: updated.grad_norm,
+            learning_rate,
+            num_tokens: progress.num_tokens,
+            mean_token_accuracy: accuracy.mean().unwrap_or(f64::NAN),
+            tokens_per_second: tokens as f64 / step_seconds,
+            step_seconds,
+            flops,
+            memory_bytes: engine.memory().in_use,
+        })
+    }
+
+    fn evaluate(
+        &self,
+        engine: &mut dyn Engine,
+        progress: &mut Progress,
+        events: &mut EventFile,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        if self.data.validation.is_empty() {
+            return Ok(());
+        }
+        let report = evaluate(engine, self.plan, self.data.validation, progress.step)?;
+        self.directory.append("metrics.jsonl", &report)?;
+        let values = [("eval/loss", report.eval_loss), ("eval/mean_token_accuracy", report.eval_mean_token_accuracy)];
+        events.scalars(now(), report.step, &values)?;
+        observer.evaluated(&report);
+        if progress.best_eval_loss.is_none_or(|best| report.eval_loss < best) {
+            progress.best_eval_loss = Some(report.eval_loss);
+            progress.evaluations_without_improvement = 0;
+        } else {
+            progress.evaluations_without_improvement += 1;
+        }
+        Ok(())
+    }
+}
+
+/// Loss and accuracy over records, without gradients or noise.
+pub fn evaluate(
+    engine: &mut dyn Engine,
+    plan: &SftPlan,
+    records: &[Encoded],
+    step: u64,
+) -> Result<EvaluationReport, TrainError> {
+    let (mut loss, mut accuracy) = (Reduced::default(), Reduced::default());
+    for forest in micro_batches(&records.iter().collect::<Vec<_>>(), plan.tokens_per_micro_batch) {
+        let outcome = score(engine, &forest, plan, Want::default())?;
+        loss += outcome.loss;
+        accuracy += metric(&outcome, "mean_token_accuracy");
+    }
+    Ok(EvaluationReport {
+        step,
+        eval_loss: loss.mean().unwrap_or(f64::NAN),
+        eval_mean_token_accuracy: accuracy.mean().unwrap_or(f64::NAN),
+    })
+}
+
+fn due(every: u64, step: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
+fn metric(outcome: &Outcome, name: &str) -> Reduced {
+    outcome.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value).unwrap_or_default()
+}
+
+/// Records as forests under the token budget, prefixes shared within each.
+pub(crate) fn micro_batches(records: &[&Encoded], token_budget: usize) -> Vec<Forest> {
+    let lengths: Vec<usize> = records.iter().map(|record| record.tokens.len()).collect();
+    let forest = |batch: Vec<usize>| {
+        let sequences: Vec<&Encoded> = batch.into_iter().map(|index| records[index]).collect();
+        Forest::from_sequences(&sequences)
+    };
+    pack(&lengths, token_budget).into_iter().map(forest).collect()
+}
+
+/// Scores a forest and applies the objective.
+pub(crate) fn score(
+    engine: &mut dyn Engine,
+    forest: &Forest,
+    plan: &SftPlan,
+    want: Want,
+) -> Result<Outcome, TrainError> {
+    let scores = engine.forward(forest, want)?;
+    let weights: Vec<f32> = forest.targets.iter().map(|target| target.weight).collect();
+    let branches: Vec<u32> = forest.targets.iter().map(|target| target.branch).collect();
+    let targets = sft::Targets {
+        log_probs: &scores.log_probs,
+        weights: &weights,
+        branches: &branches,
+        hits: &scores.hits,
+        entropies: &scores.entropies,
+        records: forest.branches as usize,
+    };
+    Ok(sft::loss(targets, plan.reduction))
+}
+
+/// Dropout and noise of one micro-batch: a resumed step draws the same.
+fn noise_seed(seed: u64, step: u64, micro_batch: u64) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in [seed, step, micro_batch] {
+        hasher.update(&part.to_le_bytes());
+    }
+    hasher.update(b"noise");
+    let mut first = [0; 8];
+    first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    u64::from_le_bytes(first)
+}
+
+/// Seconds since 1970, for event files only: nothing that is trained depends on it.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
+}

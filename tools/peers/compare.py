@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Runs a peer's settings and Camelid in turn and prints medians and ratios.
+
+usage: compare.py gemm|step|sft|all [--rounds N] [--json FILE]
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PEERS_HOME = pathlib.Path(os.environ.get("PEERS_HOME", pathlib.Path.home() / ".cache/camelid-peers"))
+PYTHON = PEERS_HOME / "venv/bin/python"
+CAMELID = ROOT / "target/release/camelid"
+MODEL = str(PEERS_HOME / "smollm2-135m-instruct-hf")
+CONVERSATIONS = ROOT / "data/quickstart/train.jsonl"
+THREADS = ["--threads", "2"]
+
+
+def peer(script, *arguments):
+    """The figures of a peer script's RESULT line."""
+    done = subprocess.run([PYTHON, HERE / script, *arguments], capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
+    if done.returncode or not lines:
+        sys.exit(f"{script} {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(lines[-1].removeprefix("RESULT "))
+
+
+def camelid(*arguments):
+    """The figures of a `camelid bench ... --json`."""
+    done = subprocess.run([CAMELID, *arguments, "--json"], capture_output=True, text=True, cwd=ROOT)
+    if done.returncode:
+        sys.exit(f"camelid {' '.join(arguments)} failed:\n{done.stderr[-3000:]}")
+    return json.loads(done.stdout)
+
+
+def text_file():
+    """The sample's conversations as one text, for steps on unpadded tokens."""
+    path = PEERS_HOME / "step-text.txt"
+    rows = [json.loads(line) for line in open(CONVERSATIONS, encoding="utf-8")]
+    path.write_text("\n".join(m["content"] for row in rows for m in row["messages"]), encoding="utf-8")
+    return str(path)
+
+
+def alternate(contenders, rounds):
+    """Runs every contender once a round; returns the median of each figure of each."""
+    seen = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            seen[name].append(run())
+            print(f"  {name}: {seen[name][-1]['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+    return {
+        name: {key: statistics.median(run[key] for run in runs) for key in ("tokens_per_second", "peak_memory_mb")}
+        for name, runs in seen.items()
+    }
+
+
+def report(title, medians):
+    ours = medians["camelid"]
+    print(f"\n{title}\n\n| | tokens/s | peak memory (MB) | Camelid's speed | Camelid's memory |\n|---|---|---|---|---|")
+    for name, figures in medians.items():
+        speed = ours["tokens_per_second"] / figures["tokens_per_second"]
+        memory = ours["peak_memory_mb"] / figures["peak_memory_mb"]
+        print(
+            f"| {name} | {figures['tokens_per_second']:.0f} | {figures['peak_memory_mb']:.0f} "
+            f"| {speed:.2f}x | {memory:.2f}x |"
+        )
+
+
+def compare_gemm(rounds):
+    torch_runs, our_runs = [], []
+    for _ in range(rounds):
+        torch_runs.append(peer("torch_gemm.py")["rates"])
+        our_runs.append(camelid("bench", "gemm", *THREADS)["rates"])
+    print("\nMatrix products, GFLOP/s\n\n| precision, form, rows x input x output | PyTorch | Camelid | ratio |\n|---|---|---|---|")
+    rows = {}
+    for key in torch_runs[0]:
+        theirs = statistics.median(run[key] for run in torch_runs)
+        ours = statistics.median(run[key] for run in our_runs)
+        rows[key] = {"pytorch": theirs, "camelid": ours}
+        print(f"| {key} | {theirs:.0f} | {ours:.0f} | {ours / theirs:.2f} |")
+    return rows
+
+
+def compare_step(rounds):
+    text, results = text_file(), {}
+    for mode in ("full", "lora"):
+        contenders = {
+            f"PyTorch {precision}": lambda precision=precision: peer("torch_step.py", mode, precision, text)
+            for precision in ("f32", "autocast", "bf16")
+        }
+        contenders["camelid"] = lambda: camelid("bench", "step", MODEL, "--tune", mode, *THREADS)
+        results[mode] = alternate(contenders, rounds)
+        report(f"One step of 4 x 256 tokens, {mode}", results[mode])
+    return results
+
+
+def compare_sft(rounds):
+    contenders = {
+        f"TRL {setting}, {packing}": lambda setting=setting, packing=packing: peer(
+            "trl_sft.py", setting, packing, str(CONVERSATIONS)
+        )
+        for setting in ("default", "f32", "autocast", "bf16")
+        for packing in ("unpacked", "packed")
+    }
+    contenders["camelid"] = lambda: camelid("bench", "recipe", str(HERE / "sft.toml"))
+    medians = alternate(contenders, rounds)
+    report("LoRA r = 16 SFT on conversations of mixed lengths, useful tokens", medians)
+    return medians
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["gemm", "step", "sft", "all"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=pathlib.Path, help="write the medians here")
+    arguments = parser.parse_args()
+    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    comparisons = {"gemm": compare_gemm, "step": compare_step, "sft": compare_sft}
+    chosen = comparisons if arguments.what == "all" else {arguments.what: comparisons[arguments.what]}
+    results = {name: compare(arguments.rounds) for name, compare in chosen.items()}
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()
