@@ -6,7 +6,12 @@ use crate::cli::ComputeChoice;
 
 /// Opens the CPU with the precision asked for; `auto` takes bf16 where the processor multiplies it.
 pub(crate) fn open(choice: ComputeChoice, threads: Option<usize>) -> Cpu {
-    Cpu::new(CpuOptions { threads, compute: precision(choice) })
+    open_precision(precision(choice), threads)
+}
+
+/// As [`open`], the choice made.
+pub(crate) fn open_precision(compute: Compute, threads: Option<usize>) -> Cpu {
+    Cpu::new(CpuOptions { threads, compute })
 }
 
 /// What `choice` means on this processor.

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use camelid_model::{LoadedModel, load_model};
+use camelid_model::io::load_model_with;
+use camelid_model::{LoadedModel, ModelError};
 
 use crate::pull::{PullOptions, pull};
 
@@ -34,5 +35,16 @@ fn result_of_run(directory: &Path) -> anyhow::Result<PathBuf> {
 /// Opens a model: header and vocabulary; weights are read when they are needed.
 pub(crate) fn open(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::Result<LoadedModel> {
     let path = locate(reference, report)?;
-    load_model(&path).with_context(|| format!("the model {reference} cannot be used"))
+    open_path(&path, report).with_context(|| format!("the model {reference} cannot be used"))
+}
+
+/// As [`open`], for a path; the base of an adapter may be a name, which is fetched.
+pub(crate) fn open_path(path: &Path, report: &mut dyn FnMut(&str)) -> Result<LoadedModel, ModelError> {
+    load_model_with(path, &mut |base| {
+        let pulled = pull(base, &PullOptions::default(), report);
+        pulled.map(|pulled| pulled.path).map_err(|error| ModelError::Invalid {
+            reason: format!("the base model {base} of this adapter cannot be fetched: {error:#}"),
+            fix: "set base_model_name_or_path in adapter_config.json to a path".into(),
+        })
+    })
 }

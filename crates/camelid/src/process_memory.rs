@@ -12,7 +12,8 @@ pub(crate) fn resident_megabytes() -> f64 {
 
 fn status(field: &str) -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let kilobytes: f64 = status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()?;
+    let kilobytes: f64 =
+        status.lines().find_map(|line| line.strip_prefix(field))?.split_whitespace().next()?.parse().ok()?;
     Some(kilobytes / 1024.0)
 }
 

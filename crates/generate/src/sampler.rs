@@ -1,6 +1,6 @@
 //! From logits to a token.
 
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Decoding parameters, in the order they act: repetition penalty, temperature, top-k, top-p, min-p.

@@ -1,5 +1,6 @@
 //! The loop that owns time: steps, evaluation, checkpoints, stopping, resuming.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,9 +20,9 @@ use crate::tensorboard::EventFile;
 #[derive(Debug, Default)]
 pub struct Requests {
     /// Finish the step, write a checkpoint, return.
-    pub stop: AtomicBool,
+    pub stop: Arc<AtomicBool>,
     /// Write a checkpoint after this step and go on.
-    pub checkpoint: AtomicBool,
+    pub checkpoint: Arc<AtomicBool>,
 }
 
 /// The records of a stage as tokens.

@@ -33,7 +33,7 @@ pub(crate) fn run(args: &ChatArgs) -> anyhow::Result<()> {
     let text = Text::new(model.text.clone())?;
     let backend = machine::open(args.machine.compute, args.machine.threads);
     let context = CONTEXT.min(model.arch.max_positions());
-    let transformer = Transformer::new(backend, model, Tuning::Frozen, 0, &TransformerOptions::default())?;
+    let mut transformer = Transformer::new(backend, model, Tuning::Frozen, 0, &TransformerOptions::default())?;
     let decoder = transformer.decoder(context);
     let mut chat = Chat { text, decoder, sampler, seen: Vec::new(), messages: Vec::new(), context };
     if let Some(system) = &args.system {
@@ -76,7 +76,11 @@ impl Chat<'_> {
         let prompt = self.text.encode_chat(&self.messages, None, &serde_json::Map::new())?;
         if prompt.len() >= self.context {
             self.messages.pop();
-            anyhow::bail!("the conversation has {} tokens, the limit is {}\n  fix: start anew with /clear", prompt.len(), self.context);
+            anyhow::bail!(
+                "the conversation has {} tokens, the limit is {}\n  fix: start anew with /clear",
+                prompt.len(),
+                self.context
+            );
         }
         // Only what changed since the last turn is computed again.
         let shared = prompt.iter().zip(&self.seen).take_while(|(a, b)| a == b).count().min(prompt.len() - 1);

@@ -7,13 +7,15 @@ use crate::models;
 pub(crate) fn run(reference: &str, tensors: bool) -> anyhow::Result<()> {
     let path = models::locate(reference, &mut |line| eprintln!("{line}"))?;
     let found = inspect_model(&path)?;
-    println!("{}\n{}", path.display(), found.arch);
-    let count = |shape: &[usize]| shape.iter().product::<usize>();
-    let total: usize = found.tensors.iter().map(|(_, shape, _)| count(shape)).sum();
-    println!("tensors      {} with {total} elements", found.tensors.len());
+    println!("{}", found.path.display());
+    if let Some(base) = &found.base {
+        println!("adapter of {base}");
+    }
+    println!("{:#}", found.config);
+    println!("{} tensors, {} parameters", found.tensors.len(), found.parameters());
     if tensors {
-        for (name, shape, dtype) in &found.tensors {
-            println!("  {name:<60} {dtype:<6} {shape:?}");
+        for tensor in &found.tensors {
+            println!("  {:<60} {:<6} {:?}", tensor.name, tensor.kind, tensor.shape);
         }
     }
     Ok(())

@@ -89,9 +89,8 @@ fn fix_for(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if message.starts_with("unknown field") || message.starts_with("unknown variant") {
         let Some((&wrong, expected)) = quoted.split_first() else { return "remove it".into() };
-        let near = expected.iter().max_by(|a, b| {
-            strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b))
-        });
+        let near =
+            expected.iter().max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
         return match near {
             Some(near) if strsim::jaro_winkler(wrong, near) > 0.75 => format!("did you mean `{near}`?"),
             _ => format!("use one of {}", expected.join(", ")),

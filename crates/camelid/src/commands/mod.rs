@@ -1,0 +1,17 @@
+//! One file a command.
+
+pub(crate) mod bench_gemm;
+pub(crate) mod bench_recipe;
+pub(crate) mod bench_step;
+pub(crate) mod chat;
+pub(crate) mod completions;
+pub(crate) mod export;
+pub(crate) mod inspect_batch;
+pub(crate) mod inspect_data;
+pub(crate) mod inspect_model;
+pub(crate) mod inspect_run;
+pub(crate) mod plan;
+mod prepare;
+pub(crate) mod run;
+pub(crate) mod score;
+mod watch;

@@ -1,0 +1,281 @@
+//! `camelid run`: every stage of a recipe, from data to a model that loads elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use camelid_generate::{Sampler, Sampling, answer};
+use camelid_kernels::{Backend, Compute, Cpu};
+use camelid_model::io::{ElementType, write_hf_model, write_text};
+use camelid_model::{Engine, ModelError, Transformer, TransformerOptions, Tuning};
+use camelid_records::{Message, Role};
+use camelid_text::{Encoded, Text};
+use camelid_train::checks::{Tolerance, first_step};
+use camelid_train::{Ended, Requests, RunDirectory, Trainer, TrainingData};
+use serde::Serialize;
+use serde_json::json;
+
+use super::prepare::{Prepared, first_records, prepare, write_rejects};
+use super::watch::Watch;
+use crate::cli::RunArgs;
+use crate::recipe::{self, Plan, StagePlan};
+use crate::{machine, measure, models, process_memory};
+
+/// Files and folders that a stage writes and `--restart` removes.
+const OUTPUTS: [&str; 8] = [
+    "checkpoints",
+    "metrics.jsonl",
+    "samples.jsonl",
+    "rejects.jsonl",
+    "tensorboard",
+    "adapter",
+    "model",
+    "finished.json",
+];
+
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
+    let spec = recipe::read(&args.recipe.recipe, &args.recipe.set)?;
+    let plan = recipe::resolve(&args.recipe.recipe, &spec)?;
+    let requests = listen()?;
+    let mut model = plan.model.clone();
+    for (index, stage) in plan.stages.iter().enumerate() {
+        let directory = stage_directory(&plan, index);
+        if plan.stages.len() > 1 {
+            eprintln!("stage {} of {}: {}", index + 1, plan.stages.len(), directory.display());
+        }
+        let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, requests: &requests };
+        match run.run(args)? {
+            Some(result) => model = result.display().to_string(),
+            None => return Ok(()),
+        }
+    }
+    eprintln!("\nTry it:  camelid chat {}", plan.directory.display());
+    Ok(())
+}
+
+/// A run of one stage is its own directory; several have one each inside it.
+fn stage_directory(plan: &Plan, index: usize) -> PathBuf {
+    match plan.stages.len() {
+        1 => plan.directory.clone(),
+        _ => plan.directory.join(format!("stage-{}-sft", index + 1)),
+    }
+}
+
+/// Ctrl-C and SIGTERM end the run after the step, with a checkpoint; a second one ends it at once. SIGUSR1 asks for a
+/// checkpoint.
+fn listen() -> anyhow::Result<Requests> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let requests = Requests::default();
+    for signal in [SIGINT, SIGTERM] {
+        // The order matters: this one acts only if the flag was already set.
+        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&requests.stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&requests.stop))?;
+    }
+    #[cfg(unix)]
+    signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&requests.checkpoint))?;
+    Ok(requests)
+}
+
+struct StageRun<'a> {
+    plan: &'a Plan,
+    stage: &'a StagePlan,
+    directory: &'a Path,
+    /// What the stage starts from.
+    model: &'a str,
+    requests: &'a Requests,
+}
+
+/// What the last line of a stage says.
+#[derive(Serialize)]
+struct Finished {
+    run_hash: String,
+    steps: u64,
+}
+
+impl StageRun<'_> {
+    /// Runs the stage and returns the model it wrote; `None` when it was asked to stop before the end.
+    fn run(&self, args: &RunArgs) -> anyhow::Result<Option<PathBuf>> {
+        let directory = RunDirectory::open(self.directory)?;
+        if args.restart {
+            self.clear()?;
+        }
+        let mut report = |line: &str| eprintln!("{line}");
+        let loaded = models::open(self.model, &mut report)?;
+        let text = Text::new(loaded.text.clone())?;
+        let prepared = prepare(self.plan, self.stage, Some(text), &mut report)?;
+        write_rejects(self.directory, &prepared.rejects)?;
+        let run_hash = self.hash(&prepared);
+        let finished = self.directory.join("finished.json");
+        if self.is_finished(&finished, &run_hash) {
+            eprintln!("{} is finished; --restart runs it again", self.directory.display());
+            return Ok(Some(self.result()));
+        }
+        directory.write("plan.toml", &recipe::plan_text(self.plan)?)?;
+
+        let backend = machine::open_precision(self.plan.compute, self.plan.threads);
+        if self.plan.compute == Compute::Bf16 && backend.compute() != Compute::Bf16 {
+            eprintln!("this processor has no bf16 products; computing in f32");
+        }
+        let peak = measure::product_rate(&backend);
+        let options = TransformerOptions { neftune_alpha: self.stage.neftune_alpha };
+        let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.plan.seed, &options)?;
+        let (all, trained) = engine.parameters();
+        eprintln!("{}", engine.describe());
+        eprintln!(
+            "{trained} of {all} parameters are trained; {} records, {} held out",
+            prepared.training.len(),
+            prepared.validation.len()
+        );
+
+        let resuming = self.directory.join("checkpoints").is_dir();
+        if !resuming {
+            if !args.no_checks {
+                self.check(&mut engine, &prepared)?;
+            }
+            self.sample(&mut engine, &prepared.text, &directory, "before", 0)?;
+        }
+        let trainer = Trainer {
+            plan: &self.stage.training,
+            data: TrainingData {
+                training: &prepared.training,
+                validation: &prepared.validation,
+                name: &|record| prepared.names.get(record as usize).cloned().unwrap_or_default(),
+            },
+            directory: &directory,
+            run_hash: run_hash.clone(),
+            requests: self.requests,
+        };
+        let mut watch = Watch::new("sft", peak);
+        let ended = trainer.fit(&mut engine, &mut watch)?;
+        watch.finish();
+        let steps = watch.steps();
+        match ended {
+            Ended::Stopped => {
+                eprintln!("stopped after step {steps}; the same command goes on from there");
+                return Ok(None);
+            }
+            Ended::EarlyStop => eprintln!("stopped early: validation has not got better"),
+            Ended::Finished => {}
+        }
+        self.sample(&mut engine, &prepared.text, &directory, "after", steps)?;
+        let result = self.save(engine)?;
+        directory.write("finished.json", &serde_json::to_string(&Finished { run_hash, steps })?)?;
+        eprintln!("{}", watch.summary());
+        eprintln!("peak memory {:.0} MB; the model is in {}", process_memory::peak_megabytes(), result.display());
+        Ok(Some(result))
+    }
+
+    /// Everything the result depends on: plan, starting model, tokens.
+    fn hash(&self, prepared: &Prepared) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let stage = recipe::stage_view(self.stage);
+        // What is only looked at does not change what is trained.
+        let mut decisive = stage.clone();
+        for key in ["sample_prompts", "sample_tokens", "save_merged", "max_reject_share"] {
+            if let Some(fields) = decisive.as_object_mut() {
+                fields.remove(key);
+            }
+        }
+        let mut head = recipe::plan_view(self.plan);
+        for key in ["name", "run_directory", "threads"] {
+            if let Some(fields) = head.as_object_mut() {
+                fields.remove(key);
+            }
+        }
+        hasher.update(decisive.to_string().as_bytes()).update(head.to_string().as_bytes());
+        hasher.update(self.model.as_bytes());
+        for record in prepared.training.iter().chain(&prepared.validation) {
+            hasher.update(&(record.tokens.len() as u64).to_le_bytes());
+            record.tokens.iter().for_each(|token| drop(hasher.update(&token.to_le_bytes())));
+            record.weights.iter().for_each(|weight| drop(hasher.update(&weight.to_le_bytes())));
+        }
+        hasher.finalize().to_hex().to_string()
+    }
+
+    fn is_finished(&self, path: &Path, run_hash: &str) -> bool {
+        let finished = std::fs::read_to_string(path).ok();
+        let json: Option<serde_json::Value> = finished.and_then(|text| serde_json::from_str(&text).ok());
+        json.is_some_and(|json| json["run_hash"] == run_hash) && self.result().is_dir()
+    }
+
+    fn clear(&self) -> anyhow::Result<()> {
+        for name in OUTPUTS {
+            let path = self.directory.join(name);
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            match removed {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("{} cannot be removed", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn check(&self, engine: &mut Transformer<Cpu>, prepared: &Prepared) -> anyhow::Result<()> {
+        let tolerance = match engine.backend().compute() {
+            Compute::F32 => Tolerance::F32,
+            Compute::Bf16 => Tolerance::BF16,
+        };
+        let records: Vec<&Encoded> = first_records(self.stage, prepared);
+        for report in first_step(engine, &prepared.text, &records, tolerance)? {
+            eprintln!("check: {}: {} ({:.1} s)", report.name, report.detail, report.seconds);
+        }
+        Ok(())
+    }
+
+    /// Answers the sample prompts, most likely token each time, onto the screen and into `samples.jsonl`.
+    fn sample(
+        &self,
+        engine: &mut Transformer<Cpu>,
+        text: &Text,
+        directory: &RunDirectory,
+        when: &str,
+        step: u64,
+    ) -> anyhow::Result<()> {
+        for prompt in &self.stage.sample_prompts {
+            let messages = [Message::new(Role::User, prompt)];
+            let tokens = text.encode_chat(&messages, None, &serde_json::Map::new())?;
+            let mut decoder = engine.decoder(tokens.len() + self.stage.sample_tokens);
+            let mut sampler = Sampler::new(Sampling::greedy())?;
+            let mut append = |tokens: &[u32]| decoder.append(tokens);
+            let limit = self.stage.sample_tokens;
+            let answer = answer::<ModelError>(&tokens, limit, text, &mut sampler, &mut append, &mut |_| true)?;
+            eprintln!("\n{when} tuning: {prompt}\n  {}", answer.text.trim().replace('\n', "\n  "));
+            directory.append(
+                "samples.jsonl",
+                &json!({ "step": step, "when": when, "prompt": prompt, "answer": answer.text, "finish": format!("{:?}", answer.finish).to_lowercase() }),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The folder that the next stage, `chat` and `transformers` load.
+    fn result(&self) -> PathBuf {
+        let adapter_only = matches!(self.stage.tuning, Tuning::LowRank(_)) && !self.stage.save_merged;
+        self.directory.join(if adapter_only { "adapter" } else { "model" })
+    }
+
+    /// Writes the adapter and the merged model, or the tuned model.
+    fn save(&self, engine: Transformer<Cpu>) -> anyhow::Result<PathBuf> {
+        let result = self.result();
+        if !matches!(self.stage.tuning, Tuning::LowRank(_)) {
+            engine.save(&result)?;
+            return Ok(result);
+        }
+        let adapter = self.directory.join("adapter");
+        engine.save(&adapter)?;
+        drop(engine);
+        if self.stage.save_merged {
+            let merged = models::open_path(&adapter, &mut |line| eprintln!("{line}"))
+                .context("the adapter just written cannot be read back")?;
+            let mut fetch = |name: &str| merged.weights.load(name);
+            write_hf_model(&result, &merged.arch, &merged.config, ElementType::F32, &mut fetch)?;
+            write_text(&result, &merged.text)?;
+        }
+        if !result.is_dir() {
+            bail!("{} was not written\n  fix: look at the messages above", result.display());
+        }
+        Ok(result)
+    }
+}

@@ -1,0 +1,67 @@
+//! What a stage will cost, from shapes alone.
+
+use camelid_kernels::Compute;
+use camelid_model::{ArchConfig, Mlp, Tuning};
+
+/// Predicted cost of a stage.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub(crate) struct Estimate {
+    pub(crate) steps: u64,
+    /// Tokens trained over, repeats counted.
+    pub(crate) tokens: u64,
+    pub(crate) memory_bytes: u64,
+    pub(crate) seconds: f64,
+}
+
+/// Parameters of all linear layers of the blocks.
+fn linear_parameters(arch: &ArchConfig) -> f64 {
+    let of_block: usize = arch.linears().into_iter().map(|linear| arch.linear_shape(linear)).map(|(o, i)| o * i).sum();
+    (of_block * arch.layers.len()) as f64
+}
+
+/// Parameters that are trained.
+pub(crate) fn trained_parameters(arch: &ArchConfig, tuning: &Tuning) -> f64 {
+    match tuning {
+        Tuning::Frozen => 0.0,
+        Tuning::Full => arch.parameters() as f64,
+        Tuning::Layers(layers) => linear_parameters(arch) / arch.layers.len() as f64 * layers.len() as f64,
+        Tuning::LowRank(low_rank) => {
+            let adapted = arch.linears().into_iter().filter(|&linear| {
+                let path = arch.linear_path(0, linear);
+                low_rank.targets.iter().any(|target| target == "all-linear" || path.ends_with(target.as_str()))
+            });
+            let of_block: usize = adapted.map(|l| arch.linear_shape(l)).map(|(o, i)| low_rank.rank * (o + i)).sum();
+            (of_block * arch.layers.len()) as f64
+        }
+    }
+}
+
+/// Bytes at the peak of a step over `rows` tokens: weights in the form they are multiplied, master weights, gradients
+/// and moments of what is trained, and the activations kept for the backward pass.
+pub(crate) fn memory_bytes(arch: &ArchConfig, tuning: &Tuning, compute: Compute, rows: usize) -> u64 {
+    let width = if compute == Compute::Bf16 { 2.0 } else { 4.0 };
+    let head = (arch.vocabulary * arch.hidden) as f64;
+    // Both directions of each linear layer and of the head.
+    let prepared = 2.0 * width * (linear_parameters(arch) + head);
+    let table = if *tuning == Tuning::Full { 0.0 } else { width * head };
+    let trained = 16.0 * trained_parameters(arch, tuning);
+    let gate = if matches!(arch.mlp, Mlp::Gated(_)) { 2 } else { 1 };
+    let kept = 2 * arch.hidden + 2 * (arch.heads + arch.kv_heads) * arch.head_dim + gate * arch.intermediate;
+    let activations = width * (rows * kept * arch.layers.len()) as f64;
+    let scratch = 4.0 * (rows * (6 * arch.hidden + 3 * arch.intermediate)) as f64;
+    const PROCESS: f64 = 40e6;
+    (prepared + table + trained + activations + scratch + PROCESS) as u64
+}
+
+/// Floating-point operations of a training pass over one token, attention left out.
+pub(crate) fn flops_a_token(arch: &ArchConfig, tuning: &Tuning) -> f64 {
+    let products = 2.0 * (linear_parameters(arch) + (arch.vocabulary * arch.hidden) as f64);
+    match tuning {
+        Tuning::Frozen => products,
+        Tuning::LowRank(_) => 2.0 * products + 6.0 * trained_parameters(arch, tuning),
+        Tuning::Full | Tuning::Layers(_) => 3.0 * products,
+    }
+}
+
+/// Share of the measured rate of matrix products that a whole step reaches.
+pub(crate) const STEP_EFFICIENCY: f64 = 0.6;

@@ -1,0 +1,52 @@
+//! A plan as text and JSON: every value that decides the result, nothing left open.
+
+use camelid_kernels::Compute;
+use camelid_model::Tuning;
+use serde_json::{Value as Json, json};
+
+use super::resolve::{Plan, StagePlan};
+
+/// Everything but the stages.
+pub(crate) fn plan_view(plan: &Plan) -> Json {
+    let compute = if plan.compute == Compute::Bf16 { "bf16" } else { "f32" };
+    let mut view = json!({
+        "name": plan.name, "model": plan.model, "seed": plan.seed, "compute": compute,
+        "run_directory": plan.directory,
+    });
+    if let Some(threads) = plan.threads {
+        view["threads"] = json!(threads);
+    }
+    view
+}
+
+/// One stage.
+pub(crate) fn stage_view(stage: &StagePlan) -> Json {
+    let tuning = match &stage.tuning {
+        Tuning::Frozen => json!("nothing"),
+        Tuning::Full => json!("full"),
+        Tuning::Layers(layers) => json!({ "layers": layers }),
+        Tuning::LowRank(low_rank) => json!({ "lora": {
+            "rank": low_rank.rank, "alpha": low_rank.alpha, "rslora": low_rank.rslora, "dropout": low_rank.dropout,
+            "targets": low_rank.targets,
+        } }),
+    };
+    let mut training = json!(stage.training);
+    // TOML has no infinity in JSON's clothes; off is what the recipe calls it.
+    if stage.training.max_grad_norm.is_infinite() {
+        training["max_grad_norm"] = json!(0.0);
+    }
+    json!({
+        "kind": "sft", "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
+        "max_length": stage.max_length, "overlong": stage.overlong, "max_reject_share": stage.max_reject_share,
+        "tune": tuning, "neftune_alpha": stage.neftune_alpha, "training": training,
+        "sample_prompts": stage.sample_prompts, "sample_tokens": stage.sample_tokens,
+        "save_merged": stage.save_merged,
+    })
+}
+
+/// The whole plan as TOML.
+pub(crate) fn plan_text(plan: &Plan) -> anyhow::Result<String> {
+    let mut view = plan_view(plan);
+    view["stage"] = plan.stages.iter().map(stage_view).collect();
+    Ok(toml::to_string(&view)?)
+}
