@@ -59,49 +59,57 @@ unsafe fn prefetch_row(tile: &Tile, row: usize) {
 }
 
 macro_rules! kernel {
-    ($run:ident, $tile:ident, $finish:ident, $features:literal, $multiply:ident, $narrow:ident) => {
+    ($run:ident, $rows:ident, $tile:ident, $finish:ident, $features:literal, $multiply:ident, $narrow:ident) => {
         /// SAFETY: as for `kernel::run`.
         pub(super) unsafe fn $run(tile: &Tile) {
             // SAFETY: as promised by the caller.
+            unsafe { if tile.columns <= 16 { $rows::<1>(tile) } else { $rows::<2>(tile) } }
+        }
+
+        /// SAFETY: as for `kernel::run`, with at most `16 * VECTORS` columns.
+        unsafe fn $rows<const VECTORS: usize>(tile: &Tile) {
+            // SAFETY: as promised by the caller.
             unsafe {
                 match tile.rows {
-                    1 => $tile::<1>(tile),
-                    2 => $tile::<2>(tile),
-                    3 => $tile::<3>(tile),
-                    4 => $tile::<4>(tile),
-                    5 => $tile::<5>(tile),
-                    6 => $tile::<6>(tile),
-                    7 => $tile::<7>(tile),
-                    8 => $tile::<8>(tile),
-                    9 => $tile::<9>(tile),
-                    10 => $tile::<10>(tile),
-                    11 => $tile::<11>(tile),
-                    12 => $tile::<12>(tile),
-                    13 => $tile::<13>(tile),
-                    _ => $tile::<14>(tile),
+                    1 => $tile::<1, VECTORS>(tile),
+                    2 => $tile::<2, VECTORS>(tile),
+                    3 => $tile::<3, VECTORS>(tile),
+                    4 => $tile::<4, VECTORS>(tile),
+                    5 => $tile::<5, VECTORS>(tile),
+                    6 => $tile::<6, VECTORS>(tile),
+                    7 => $tile::<7, VECTORS>(tile),
+                    8 => $tile::<8, VECTORS>(tile),
+                    9 => $tile::<9, VECTORS>(tile),
+                    10 => $tile::<10, VECTORS>(tile),
+                    11 => $tile::<11, VECTORS>(tile),
+                    12 => $tile::<12, VECTORS>(tile),
+                    13 => $tile::<13, VECTORS>(tile),
+                    _ => $tile::<14, VECTORS>(tile),
                 }
             }
         }
 
-        /// SAFETY: as for `kernel::run`, with `tile.rows == ROWS`.
+        /// SAFETY: as for `kernel::run`, with `tile.rows == ROWS` and at most `16 * VECTORS` columns.
         #[target_feature(enable = $features)]
-        unsafe fn $tile<const ROWS: usize>(tile: &Tile) {
+        unsafe fn $tile<const ROWS: usize, const VECTORS: usize>(tile: &Tile) {
             for row in 0..ROWS {
                 // SAFETY: the first and last element of the row are inside the output.
                 unsafe { prefetch_row(tile, row) };
             }
-            let mut sums = [[_mm512_setzero_ps(); 2]; ROWS];
+            let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
             for segment in &tile.segments {
                 let (mut left, mut right) = (segment.left, segment.right);
                 for _ in 0..segment.steps {
                     // SAFETY: the panels hold `steps` steps.
                     unsafe {
                         let first = _mm512_loadu_si512(right.cast());
-                        let second = _mm512_loadu_si512(right.add(16).cast());
+                        let second = _mm512_loadu_si512(right.add(16 * (VECTORS - 1)).cast());
                         for (row, sums) in sums.iter_mut().enumerate() {
                             let value = _mm512_set1_epi32(left.add(row).read().cast_signed());
                             sums[0] = $multiply(sums[0], value, first);
-                            sums[1] = $multiply(sums[1], value, second);
+                            if VECTORS == 2 {
+                                sums[1] = $multiply(sums[1], value, second);
+                            }
                         }
                         left = left.add(LEFT_WORDS);
                         right = right.add(RIGHT_LANES);
@@ -114,15 +122,14 @@ macro_rules! kernel {
             unsafe { $finish(tile, &finished) };
         }
 
-        /// Scales, adds and stores the sums. SAFETY: as for `kernel::run`; `sums` has `tile.rows` rows.
+        /// Scales, adds and stores the sums.
+        ///
+        /// SAFETY: as for `kernel::run`; `sums` has `tile.rows` rows of at least `tile.columns` columns.
         #[inline(never)]
         #[target_feature(enable = $features)]
-        unsafe fn $finish(tile: &Tile, sums: &[[__m512; 2]]) {
+        unsafe fn $finish<const VECTORS: usize>(tile: &Tile, sums: &[[__m512; VECTORS]]) {
             let factor = _mm512_set1_ps(tile.factor);
-            for half in 0..2 {
-                if tile.columns <= 16 * half {
-                    break;
-                }
+            for half in 0..VECTORS.min(tile.columns.div_ceil(16)) {
                 let mask = ((1_u32 << (tile.columns - 16 * half).min(16)) - 1) as __mmask16;
                 let bias = match tile.bias {
                     // SAFETY: bias has a value for every column, and the mask stops at the last.
@@ -159,5 +166,13 @@ macro_rules! kernel {
     };
 }
 
-kernel!(run_f32, tile_f32, finish_f32, "avx512f,avx512bw,avx512vl", multiply_f32, narrow_integer);
-kernel!(run_bf16, tile_bf16, finish_bf16, "avx512f,avx512bw,avx512vl,avx512bf16", multiply_bf16, narrow_bf16);
+kernel!(run_f32, rows_f32, tile_f32, finish_f32, "avx512f,avx512bw,avx512vl", multiply_f32, narrow_integer);
+kernel!(
+    run_bf16,
+    rows_bf16,
+    tile_bf16,
+    finish_bf16,
+    "avx512f,avx512bw,avx512vl,avx512bf16",
+    multiply_bf16,
+    narrow_bf16
+);

@@ -208,8 +208,8 @@ mod avx512 {
         }
     }
 
-    /// Rows of memory that are asked for ahead of their use.
-    const AHEAD: usize = 16;
+    /// Steps packed before moving on to the next group where lanes are contiguous.
+    const STEPS_AT_ONCE: usize = 16;
 
     /// SAFETY: needs AVX-512 F and BW, and BF16 when `compute` is `Bf16`; see `super::pack` for the memory.
     pub(super) unsafe fn pack(compute: Compute, values: Values<'_>, origin: usize, order: Order, task: Task) {
@@ -331,45 +331,37 @@ mod avx512 {
         std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low))
     });
 
-    /// Packs lanes that are contiguous: one or two rows of memory make a step of all panels.
+    /// Packs lanes that are contiguous: one or two rows of memory make a step. Some steps of all groups are packed before
+    /// the next ones, so that the rows in use fit the first cache.
     macro_rules! columns {
         ($name:ident, $element:ty, $features:literal, $per_step:literal, |$from:ident, $mask:ident| $load:expr) => {
             #[target_feature(enable = $features)]
             unsafe fn $name(from: *const $element, task: Task) {
-                let span = task.lanes.min(task.panels * task.groups * task.group_lanes) * size_of::<$element>();
-                for step in 0..task.steps {
-                    for part in 0..$per_step {
-                        // Rows are too far apart for the processor to foresee them.
-                        let ahead = from.wrapping_add((step * $per_step + part + AHEAD) * task.stride);
-                        for line in (0..span).step_by(64) {
-                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast::<i8>().wrapping_add(line));
-                        }
-                    }
-                    let (mut first, mut panel) = (0, task.to.wrapping_add(step * task.step_words()));
-                    for _ in 0..task.panels {
-                        for group in 0..task.groups {
-                            let $mask = mask16(task.lanes.saturating_sub(first).min(task.group_lanes));
-                            let mut word = _mm512_setzero_si512();
-                            for part in 0..$per_step {
-                                let depth = step * $per_step + part;
-                                if depth < task.depth {
-                                    // SAFETY: the row is inside the operand; the mask stops at its last lane.
-                                    let half = unsafe {
-                                        let $from = from.wrapping_add(depth * task.stride + first);
-                                        $load
-                                    };
-                                    word = if part == 0 {
-                                        half
-                                    } else {
-                                        _mm512_or_si512(word, _mm512_slli_epi32::<16>(half))
-                                    };
+                let groups = task.panels * task.groups;
+                let step_words = task.step_words();
+                for block in (0..task.steps).step_by(STEPS_AT_ONCE) {
+                    let end = task.steps.min(block + STEPS_AT_ONCE);
+                    for group in 0..groups {
+                        let first = group * task.group_lanes;
+                        let $mask = mask16(task.lanes.saturating_sub(first).min(task.group_lanes));
+                        let mut to = task.place(group).wrapping_add(block * step_words);
+                        let mut $from = from.wrapping_add(block * $per_step * task.stride + first);
+                        for step in block..end {
+                            // SAFETY: the rows are inside the operand and the mask stops at its last lane; every step of
+                            // the group has 16 words.
+                            unsafe {
+                                let mut word = $load;
+                                $from = $from.wrapping_add(task.stride);
+                                if $per_step == 2 {
+                                    if step * 2 + 1 < task.depth {
+                                        word = _mm512_or_si512(word, _mm512_slli_epi32::<16>($load));
+                                    }
+                                    $from = $from.wrapping_add(task.stride);
                                 }
+                                _mm512_storeu_si512(to.cast(), word);
                             }
-                            // SAFETY: every step of the group has 16 words.
-                            unsafe { _mm512_storeu_si512(panel.add(group * GROUP).cast(), word) };
-                            first += task.group_lanes;
+                            to = to.wrapping_add(step_words);
                         }
-                        panel = panel.wrapping_add(task.steps * task.step_words());
                     }
                 }
             }
