@@ -251,7 +251,7 @@ mod avx512 {
     /// A 16 x 16 transposition of words, four rounds of shuffles that each double the runs of transposed words.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn transpose(rows: [__m512i; 16]) -> [__m512i; 16] {
+    fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
         let zero = _mm512_setzero_si512();
         let mut pairs = [zero; 16];
         for i in 0..8 {
@@ -303,7 +303,7 @@ mod avx512 {
                                 };
                             }
                         }
-                        let columns = transpose(words);
+                        let columns = transpose(&words);
                         let count = GROUP.min(task.steps - step);
                         for (offset, column) in columns.iter().enumerate() {
                             if offset < count {
