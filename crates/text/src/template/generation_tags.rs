@@ -6,8 +6,9 @@ pub(super) fn as_scopes(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let end = start + length;
+        // From behind the opening: in `{%}` one `%` cannot be both.
+        let Some(length) = rest[start + 2..].find("%}") else { break };
+        let end = start + 2 + length;
         let inner = &rest[start + 2..end];
         let word = inner.trim_start_matches(['-', '+']).trim_end_matches(['-', '+']).trim();
         let replacement = match word {
@@ -35,5 +36,12 @@ mod tests {
         let source = "a{%- generation -%}b{% endgeneration %}\n{% if generation %}generation{% endif %}{%";
         let expected = "a{%- with -%}b{% endwith %}\n{% if generation %}generation{% endif %}{%";
         assert_eq!(as_scopes(source), expected);
+    }
+
+    #[test]
+    fn a_tag_without_an_inside_is_left_to_the_compiler() {
+        for source in ["{%}", "{%%}", "{%}%}"] {
+            assert_eq!(as_scopes(source), source);
+        }
     }
 }

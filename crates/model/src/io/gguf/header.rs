@@ -277,7 +277,8 @@ impl<R: Read> Cursor<R> {
         let mut elements = Some(1_u64);
         for _ in 0..axes {
             let length = self.u64()?;
-            elements = elements.and_then(|product| product.checked_mul(length));
+            // An empty axis would hide that the others overflow.
+            elements = elements.filter(|_| length > 0).and_then(|product| product.checked_mul(length));
             shape.push(length as usize);
         }
         let kind = self.u32()?;
