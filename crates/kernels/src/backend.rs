@@ -63,7 +63,6 @@ pub enum Directions {
 ///
 /// Forward of a LoRA layer: `left = scale · x Aᵀ`, `right = B [out, rank]` (used transposed).
 /// Input gradient: `left = scale · dy B`, `right = A [rank, in]` (used as is).
-#[derive(Clone, Copy)]
 pub struct LowRank<'a, Buffer> {
     pub left: &'a Buffer,
     pub right: &'a Buffer,
@@ -133,7 +132,6 @@ pub struct HeadOutputs<'a, Buffer> {
 }
 
 /// Which (row, token) pairs are scored. Several targets may share a row (the branches of a tree).
-#[derive(Clone, Copy)]
 pub struct HeadTargets<'a, Buffer> {
     /// Index of the target's row in `hidden`, `u32`, length `count`, ascending.
     pub rows: &'a Buffer,
@@ -143,11 +141,25 @@ pub struct HeadTargets<'a, Buffer> {
 }
 
 /// Cotangents that enter [`Backend::head_backward`], `f32` of length `targets`.
-#[derive(Clone, Copy)]
 pub struct HeadCotangents<'a, Buffer> {
     pub log_probs: &'a Buffer,
     pub entropies: Option<&'a Buffer>,
 }
+
+/// Copies the references, whatever they refer to; a derived implementation would ask for buffers that can be copied.
+macro_rules! copy_references {
+    ($($name:ident)+) => {$(
+        impl<Buffer> Clone for $name<'_, Buffer> {
+            fn clone(&self) -> Self {
+                *self
+            }
+        }
+
+        impl<Buffer> Copy for $name<'_, Buffer> {}
+    )+};
+}
+
+copy_references! { LowRank HeadTargets HeadCotangents }
 
 /// The operation set. See the module documentation for conventions.
 pub trait Backend: Send + Sync + Sized + 'static {

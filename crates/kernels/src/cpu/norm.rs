@@ -1,181 +1,27 @@
-//! RMSNorm and LayerNorm, a row at a time.
+//! RMSNorm and LayerNorm. One body serves both: RMSNorm is the one whose mean is zero.
 
 use super::buffer::{Buffer, Values, ValuesMut};
-use super::simd::Context;
-use super::vector::{Shared, Vectorised, sum, vectorised};
+use super::elementwise::{add, add_partial_sums, block_rows, expect_len, output};
+use super::exponential::multiply_add;
+use super::simd::{Context, SimdLevel};
+use super::split::Rows;
+use super::tile::{Scratch, tiles};
+use super::vectorised::for_level;
+use crate::backend::DType;
 
-/// Rows of a task, and of a partial sum of parameter gradients: their order does not depend on the threads.
-const ROWS: usize = 32;
+/// Independent running sums; one AVX-512 register, two of AVX2.
+const LANES: usize = 16;
 
-/// Which norm, with its parameters.
+/// `y = (x - mean) · inverse · (offset + weight)`.
 #[derive(Clone, Copy)]
-enum Kind<'a> {
-    Rms { weight: &'a [f32], offset: f32 },
-    Layer { weight: &'a [f32], bias: &'a [f32] },
+struct Scale {
+    mean: f32,
+    inverse: f32,
+    offset: f32,
 }
 
-struct Forward<'a> {
-    kind: Kind<'a>,
-    epsilon: f32,
-    x: Values<'a>,
-    row: usize,
-    width: usize,
-    scratch: &'a mut [f32],
-    y: ValuesMut<'a>,
-    /// One value (inverse RMS) or two (mean, inverse deviation).
-    statistics: &'a mut [f32],
-}
-
-impl Vectorised for Forward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool>(mut self) {
-        let (width, x) = (self.width, self.scratch);
-        self.x.load(self.row * width, x);
-        match self.kind {
-            Kind::Rms { weight, offset } => {
-                let inverse = 1.0 / (sum(width, |i| x[i] * x[i]) / width as f32 + self.epsilon).sqrt();
-                self.statistics[0] = inverse;
-                x.iter_mut().zip(weight).for_each(|(x, weight)| *x = *x * inverse * (offset + weight));
-            }
-            Kind::Layer { weight, bias } => {
-                let mean = sum(width, |i| x[i]) / width as f32;
-                let variance = sum(width, |i| (x[i] - mean) * (x[i] - mean)) / width as f32;
-                let inverse = 1.0 / (variance + self.epsilon).sqrt();
-                (self.statistics[0], self.statistics[1]) = (mean, inverse);
-                let parameters = weight.iter().zip(bias);
-                x.iter_mut().zip(parameters).for_each(|(x, (weight, bias))| *x = (*x - mean) * inverse * weight + bias);
-            }
-        }
-        self.y.store(x, false);
-    }
-}
-
-struct Backward<'a> {
-    kind: Kind<'a>,
-    dy: Values<'a>,
-    x: Values<'a>,
-    row: usize,
-    width: usize,
-    statistics: &'a [f32],
-    /// Three rows: dy, normed x, dx.
-    scratch: &'a mut [f32],
-    dx: ValuesMut<'a>,
-    accumulate: bool,
-    /// Gradients of weight and bias, added to.
-    dweight: Option<&'a mut [f32]>,
-    dbias: Option<&'a mut [f32]>,
-}
-
-impl Vectorised for Backward<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool>(mut self) {
-        let width = self.width;
-        let (dy, rest) = self.scratch.split_at_mut(width);
-        let (normed, dx) = rest.split_at_mut(width);
-        self.dy.load(self.row * width, dy);
-        self.x.load(self.row * width, normed);
-        let (mean, inverse) = match self.kind {
-            Kind::Rms { .. } => (0.0, self.statistics[self.row]),
-            Kind::Layer { .. } => (self.statistics[2 * self.row], self.statistics[2 * self.row + 1]),
-        };
-        normed.iter_mut().for_each(|x| *x = (*x - mean) * inverse);
-        if let Some(dweight) = self.dweight {
-            let products = dy.iter().zip(normed.iter());
-            dweight.iter_mut().zip(products).for_each(|(sum, (dy, normed))| *sum += dy * normed);
-        }
-        if let Some(dbias) = self.dbias {
-            dbias.iter_mut().zip(dy.iter()).for_each(|(sum, dy)| *sum += dy);
-        }
-        let (weight, offset, centred) = match self.kind {
-            Kind::Rms { weight, offset } => (weight, offset, false),
-            Kind::Layer { weight, .. } => (weight, 0.0, true),
-        };
-        dy.iter_mut().zip(weight).for_each(|(dy, weight)| *dy *= offset + weight);
-        let projection = sum(width, |i| dy[i] * normed[i]) / width as f32;
-        let shift = if centred { sum(width, |i| dy[i]) / width as f32 } else { 0.0 };
-        for (dx, (dy, normed)) in dx.iter_mut().zip(dy.iter().zip(normed.iter())) {
-            *dx = inverse * (dy - shift - normed * projection);
-        }
-        self.dx.store(dx, self.accumulate);
-    }
-}
-
-fn forward(
-    ctx: &Context<'_>,
-    kind: Kind<'_>,
-    epsilon: f32,
-    x: &Buffer,
-    rows: usize,
-    width: usize,
-    y: &mut Buffer,
-    statistics: &mut Buffer,
-) {
-    let values = if matches!(kind, Kind::Rms { .. }) { 1 } else { 2 };
-    let (x, y) = (x.values(), Shared::new(y.values_mut()));
-    let statistics = &mut statistics.f32_mut()[..rows * values];
-    ctx.threads.run_chunks(statistics, ROWS * values, |task, statistics| {
-        let mut scratch = vec![0.0; width];
-        for (index, statistics) in statistics.chunks_mut(values).enumerate() {
-            let row = task * ROWS + index;
-            // SAFETY: each row is written by one task.
-            let y = unsafe { y.part(row * width..(row + 1) * width) };
-            let scratch = &mut scratch[..];
-            vectorised(ctx.level, Forward { kind, epsilon, x, row, width, scratch, y, statistics });
-        }
-    });
-}
-
-fn backward(
-    ctx: &Context<'_>,
-    kind: Kind<'_>,
-    dy: &Buffer,
-    x: &Buffer,
-    rows: usize,
-    width: usize,
-    statistics: &Buffer,
-    dx: &mut Buffer,
-    accumulate: bool,
-    parameters: (Option<&mut Buffer>, Option<&mut Buffer>),
-) {
-    let (dy, x, statistics) = (dy.values(), x.values(), statistics.f32());
-    let dx = Shared::new(dx.values_mut());
-    let tasks = rows.div_ceil(ROWS);
-    let (dweight, dbias) = parameters;
-    // A partial sum for each task, added up in order afterwards.
-    let mut partial = vec![0.0_f32; if dweight.is_some() { tasks * 2 * width } else { 0 }];
-    let work = |task: usize, partial: &mut [f32]| {
-        let mut scratch = vec![0.0; 3 * width];
-        for row in task * ROWS..((task + 1) * ROWS).min(rows) {
-            // SAFETY: each row is written by one task.
-            let dx = unsafe { dx.part(row * width..(row + 1) * width) };
-            let (weight_part, bias_part) = partial.split_at_mut(partial.len() / 2);
-            let dweight = (!weight_part.is_empty()).then_some(weight_part);
-            let dbias = (!bias_part.is_empty()).then_some(bias_part);
-            let scratch = &mut scratch[..];
-            let row_work = Backward { kind, dy, x, row, width, statistics, scratch, dx, accumulate, dweight, dbias };
-            vectorised(ctx.level, row_work);
-        }
-    };
-    if partial.is_empty() {
-        ctx.threads.run(tasks, |task| work(task, &mut []));
-        return;
-    }
-    ctx.threads.run_chunks(&mut partial, 2 * width, work);
-    let mut add = |to: Option<&mut Buffer>, first: usize| {
-        let Some(to) = to else { return };
-        for part in partial.chunks(2 * width) {
-            to.f32_mut().iter_mut().zip(&part[first..first + width]).for_each(|(sum, part)| *sum += part);
-        }
-    };
-    add(dweight, 0);
-    add(dbias, width);
-}
-
-pub(crate) fn rms_norm(
+/// See [`crate::Backend::rms_norm`].
+pub(super) fn rms_norm(
     ctx: &Context<'_>,
     x: &Buffer,
     rows: usize,
@@ -186,10 +32,86 @@ pub(crate) fn rms_norm(
     y: &mut Buffer,
     inverse_rms: &mut Buffer,
 ) {
-    forward(ctx, Kind::Rms { weight: weight.f32(), offset }, epsilon, x, rows, width, y, inverse_rms);
+    expect_len("the norm's input", x, rows * width);
+    let (level, x, weight) = (ctx.level, x.values(), weight.values());
+    let parts = (output("the norm's output", y, rows * width, width), output("the inverse RMS", inverse_rms, rows, 1));
+    ctx.threads.run_split(rows, block_rows(width), parts, |range, (mut y, mut statistics)| {
+        for (index, row) in range.enumerate() {
+            let x = x.part(row * width..(row + 1) * width);
+            let inverse = inverse_deviation(centred_squares(level, x, 0.0), width, epsilon);
+            statistics.values.write_tile(level, index..index + 1, |to| to[0] = inverse);
+            let scale = Scale { mean: 0.0, inverse, offset };
+            write_row(level, scale, x, weight, None, &mut y.values.part(index * width..(index + 1) * width));
+        }
+    });
 }
 
-pub(crate) fn rms_norm_backward(
+/// See [`crate::Backend::layer_norm`].
+pub(super) fn layer_norm(
+    ctx: &Context<'_>,
+    x: &Buffer,
+    rows: usize,
+    width: usize,
+    weight: &Buffer,
+    bias: &Buffer,
+    epsilon: f32,
+    y: &mut Buffer,
+    statistics: &mut Buffer,
+) {
+    expect_len("the norm's input", x, rows * width);
+    let (level, x, weight, bias) = (ctx.level, x.values(), weight.values(), bias.values());
+    let parts =
+        (output("the norm's output", y, rows * width, width), output("the norm's statistics", statistics, 2 * rows, 2));
+    ctx.threads.run_split(rows, block_rows(width), parts, |range, (mut y, mut statistics)| {
+        for (index, row) in range.enumerate() {
+            let x = x.part(row * width..(row + 1) * width);
+            let mean = (sum(level, x) / width as f64) as f32;
+            let inverse = inverse_deviation(centred_squares(level, x, mean), width, epsilon);
+            statistics.values.write_tile(level, 2 * index..2 * index + 2, |to| to.copy_from_slice(&[mean, inverse]));
+            let scale = Scale { mean, inverse, offset: 0.0 };
+            write_row(level, scale, x, weight, Some(bias), &mut y.values.part(index * width..(index + 1) * width));
+        }
+    });
+}
+
+fn inverse_deviation(squares: f64, width: usize, epsilon: f32) -> f32 {
+    (1.0 / (squares / width as f64 + f64::from(epsilon)).sqrt()) as f32
+}
+
+fn sum(level: SimdLevel, x: Values<'_>) -> f64 {
+    let mut scratch = Scratch::new();
+    tiles(0..x.len()).map(|tile| f64::from(tile_sum(level, x.tile(level, tile, &mut scratch)))).sum()
+}
+
+fn centred_squares(level: SimdLevel, x: Values<'_>, mean: f32) -> f64 {
+    let mut scratch = Scratch::new();
+    tiles(0..x.len()).map(|tile| f64::from(tile_squares(level, x.tile(level, tile, &mut scratch), mean))).sum()
+}
+
+fn write_row(
+    level: SimdLevel,
+    scale: Scale,
+    x: Values<'_>,
+    weight: Values<'_>,
+    bias: Option<Values<'_>>,
+    y: &mut ValuesMut<'_>,
+) {
+    let [mut for_x, mut for_weight, mut for_bias] = [(); 3].map(|()| Scratch::new());
+    for tile in tiles(0..x.len()) {
+        let x = x.tile(level, tile.clone(), &mut for_x);
+        let weight = weight.tile(level, tile.clone(), &mut for_weight);
+        let bias = bias.map(|bias| bias.tile(level, tile.clone(), &mut for_bias));
+        y.write_tile(level, tile, |y| {
+            normalise(level, scale, x, weight, y);
+            if let Some(bias) = bias {
+                add(level, bias, 1.0, y);
+            }
+        });
+    }
+}
+
+/// See [`crate::Backend::rms_norm_backward`].
+pub(super) fn rms_norm_backward(
     ctx: &Context<'_>,
     dy: &Buffer,
     x: &Buffer,
@@ -202,26 +124,14 @@ pub(crate) fn rms_norm_backward(
     accumulate: bool,
     dweight: Option<&mut Buffer>,
 ) {
-    let kind = Kind::Rms { weight: weight.f32(), offset };
-    backward(ctx, kind, dy, x, rows, width, inverse_rms, dx, accumulate, (dweight, None));
+    let inverse_rms = inverse_rms.f32();
+    let scale = |row: usize| Scale { mean: 0.0, inverse: inverse_rms[row], offset };
+    let norm = Backward { dy: dy.values(), x: x.values(), weight: weight.values(), rows, width, centred: false };
+    norm.run(ctx, scale, dx, accumulate, (dweight, None));
 }
 
-pub(crate) fn layer_norm(
-    ctx: &Context<'_>,
-    x: &Buffer,
-    rows: usize,
-    width: usize,
-    weight: &Buffer,
-    bias: &Buffer,
-    epsilon: f32,
-    y: &mut Buffer,
-    statistics: &mut Buffer,
-) {
-    let kind = Kind::Layer { weight: weight.f32(), bias: bias.f32() };
-    forward(ctx, kind, epsilon, x, rows, width, y, statistics);
-}
-
-pub(crate) fn layer_norm_backward(
+/// See [`crate::Backend::layer_norm_backward`].
+pub(super) fn layer_norm_backward(
     ctx: &Context<'_>,
     dy: &Buffer,
     x: &Buffer,
@@ -233,6 +143,238 @@ pub(crate) fn layer_norm_backward(
     accumulate: bool,
     parameters: Option<(&mut Buffer, &mut Buffer)>,
 ) {
-    let kind = Kind::Layer { weight: weight.f32(), bias: &[] };
-    backward(ctx, kind, dy, x, rows, width, statistics, dx, accumulate, parameters.unzip());
+    let statistics = statistics.f32();
+    let scale = |row: usize| Scale { mean: statistics[2 * row], inverse: statistics[2 * row + 1], offset: 0.0 };
+    let norm = Backward { dy: dy.values(), x: x.values(), weight: weight.values(), rows, width, centred: true };
+    norm.run(ctx, scale, dx, accumulate, parameters.unzip());
+}
+
+/// With `n = (x - mean) · inverse` and `s = dy · (offset + weight)`:
+/// `dx = inverse · (s - mean(s) - n · mean(s · n))`, without `mean(s)` where the mean was not taken off;
+/// `dweight += Σ dy · n` and `dbias += Σ dy` over rows.
+struct Backward<'a> {
+    dy: Values<'a>,
+    x: Values<'a>,
+    weight: Values<'a>,
+    rows: usize,
+    width: usize,
+    centred: bool,
+}
+
+impl Backward<'_> {
+    fn run(
+        &self,
+        ctx: &Context<'_>,
+        scale: impl Fn(usize) -> Scale + Sync,
+        dx: &mut Buffer,
+        accumulate: bool,
+        (dweight, dbias): (Option<&mut Buffer>, Option<&mut Buffer>),
+    ) {
+        let (rows, width) = (self.rows, self.width);
+        // Each block of rows sums its own part of the parameters' gradients; the parts are then added in order.
+        let block = block_rows(width);
+        let blocks = rows.div_ceil(block);
+        let partial = |wanted: bool| wanted.then(|| ctx.pool.buffer(DType::F32, blocks * width));
+        let (mut for_weight, mut for_bias) = (partial(dweight.is_some()), partial(dbias.is_some()));
+        let parts = (
+            output("the norm's input cotangent", dx, rows * width, block * width),
+            for_weight.as_mut().map(|buffer| Rows { values: buffer.values_mut(), width }),
+            for_bias.as_mut().map(|buffer| Rows { values: buffer.values_mut(), width }),
+        );
+        ctx.threads.run_split(blocks, 1, parts, |range, (mut dx, mut for_weight, mut for_bias)| {
+            for sums in [&mut for_weight, &mut for_bias].into_iter().flatten() {
+                sums.values.fill(0.0);
+            }
+            for (index, row) in (range.start * block..rows.min(range.end * block)).enumerate() {
+                let mut dx = dx.values.part(index * width..(index + 1) * width);
+                self.row(ctx.level, row, scale(row), &mut dx, accumulate, (&mut for_weight, &mut for_bias));
+            }
+        });
+        for (gradient, partial) in [(dweight, for_weight), (dbias, for_bias)] {
+            if let (Some(gradient), Some(partial)) = (gradient, partial) {
+                add_partial_sums(ctx, &partial, blocks, width, gradient);
+            }
+        }
+    }
+
+    fn row(
+        &self,
+        level: SimdLevel,
+        row: usize,
+        scale: Scale,
+        dx: &mut ValuesMut<'_>,
+        accumulate: bool,
+        (for_weight, for_bias): (&mut Option<Rows<'_>>, &mut Option<Rows<'_>>),
+    ) {
+        let width = self.width;
+        let row = row * width..(row + 1) * width;
+        let (dy, x) = (self.dy.part(row.clone()), self.x.part(row));
+        let [mut dy_scratch, mut x_scratch, mut weight_scratch] = [(); 3].map(|()| Scratch::new());
+        let (mut scaled, mut projected) = (0.0, 0.0);
+        for tile in tiles(0..width) {
+            let dy = dy.tile(level, tile.clone(), &mut dy_scratch);
+            let x = x.tile(level, tile.clone(), &mut x_scratch);
+            let weight = self.weight.tile(level, tile, &mut weight_scratch);
+            let sums = projections(level, scale, dy, x, weight);
+            scaled += f64::from(sums[0]);
+            projected += f64::from(sums[1]);
+        }
+        let shift = if self.centred { (scaled / width as f64) as f32 } else { 0.0 };
+        let projected = (projected / width as f64) as f32;
+        for tile in tiles(0..width) {
+            let dy = dy.tile(level, tile.clone(), &mut dy_scratch);
+            let x = x.tile(level, tile.clone(), &mut x_scratch);
+            let weight = self.weight.tile(level, tile.clone(), &mut weight_scratch);
+            if let Some(sums) = for_weight {
+                sums.values.update_tile(level, tile.clone(), |sums| add_products(level, scale, dy, x, sums));
+            }
+            if let Some(sums) = for_bias {
+                sums.values.update_tile(level, tile.clone(), |sums| add(level, dy, 1.0, sums));
+            }
+            if accumulate {
+                dx.update_tile(level, tile, |dx| {
+                    input_gradient_added(level, scale, shift, projected, dy, x, weight, dx)
+                });
+            } else {
+                dx.write_tile(level, tile, |dx| input_gradient(level, scale, shift, projected, dy, x, weight, dx));
+            }
+        }
+    }
+}
+
+/// Adds up `term(i)` in lanes, then the lanes in order.
+#[inline(always)]
+fn in_lanes<const SUMS: usize>(len: usize, term: impl Fn(usize, [f32; SUMS]) -> [f32; SUMS]) -> [f32; SUMS] {
+    let mut lanes = [[0.0; LANES]; SUMS];
+    let mut add = |lane: usize, i: usize| {
+        let sums = term(i, std::array::from_fn(|sum| lanes[sum][lane]));
+        for (lanes, sum) in lanes.iter_mut().zip(sums) {
+            lanes[lane] = sum;
+        }
+    };
+    for chunk in 0..len / LANES {
+        for lane in 0..LANES {
+            add(lane, chunk * LANES + lane);
+        }
+    }
+    for (lane, i) in (len / LANES * LANES..len).enumerate() {
+        add(lane, i);
+    }
+    lanes.map(|lanes| lanes.iter().sum())
+}
+
+for_level! {
+    tile_sum = tile_sum_body(x: &[f32]) -> f32
+}
+
+#[inline(always)]
+fn tile_sum_body<const FUSED: bool>(x: &[f32]) -> f32 {
+    in_lanes(x.len(), |i, [sum]| [sum + x[i]])[0]
+}
+
+for_level! {
+    tile_squares = tile_squares_body(x: &[f32], mean: f32) -> f32
+}
+
+#[inline(always)]
+fn tile_squares_body<const FUSED: bool>(x: &[f32], mean: f32) -> f32 {
+    in_lanes(x.len(), |i, [sum]| [multiply_add::<FUSED>(x[i] - mean, x[i] - mean, sum)])[0]
+}
+
+for_level! {
+    normalise = normalise_body(scale: Scale, x: &[f32], weight: &[f32], y: &mut [f32])
+}
+
+#[inline(always)]
+fn normalise_body<const FUSED: bool>(scale: Scale, x: &[f32], weight: &[f32], y: &mut [f32]) {
+    for (y, (&x, &weight)) in y.iter_mut().zip(x.iter().zip(weight)) {
+        *y = (x - scale.mean) * scale.inverse * (scale.offset + weight);
+    }
+}
+
+for_level! {
+    /// `Σ s` and `Σ s · n` of a tile, see [`Backward`].
+    projections = projections_body(scale: Scale, dy: &[f32], x: &[f32], weight: &[f32]) -> [f32; 2]
+}
+
+#[inline(always)]
+fn projections_body<const FUSED: bool>(scale: Scale, dy: &[f32], x: &[f32], weight: &[f32]) -> [f32; 2] {
+    let (x, weight) = (&x[..dy.len()], &weight[..dy.len()]);
+    in_lanes(dy.len(), |i, [scaled, projected]| {
+        let s = dy[i] * (scale.offset + weight[i]);
+        [scaled + s, multiply_add::<FUSED>(s, (x[i] - scale.mean) * scale.inverse, projected)]
+    })
+}
+
+for_level! {
+    /// `sums += dy · n`.
+    add_products = add_products_body(scale: Scale, dy: &[f32], x: &[f32], sums: &mut [f32])
+}
+
+#[inline(always)]
+fn add_products_body<const FUSED: bool>(scale: Scale, dy: &[f32], x: &[f32], sums: &mut [f32]) {
+    for (sum, (&dy, &x)) in sums.iter_mut().zip(dy.iter().zip(x)) {
+        *sum = multiply_add::<FUSED>(dy, (x - scale.mean) * scale.inverse, *sum);
+    }
+}
+
+for_level! {
+    input_gradient = input_gradient_body(
+        scale: Scale,
+        shift: f32,
+        projected: f32,
+        dy: &[f32],
+        x: &[f32],
+        weight: &[f32],
+        dx: &mut [f32],
+    )
+}
+
+#[inline(always)]
+fn input_gradient_body<const FUSED: bool>(
+    scale: Scale,
+    shift: f32,
+    projected: f32,
+    dy: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) {
+    for (dx, (&dy, (&x, &weight))) in dx.iter_mut().zip(dy.iter().zip(x.iter().zip(weight))) {
+        *dx = input_cotangent::<FUSED>(scale, shift, projected, dy, x, weight);
+    }
+}
+
+for_level! {
+    input_gradient_added = input_gradient_added_body(
+        scale: Scale,
+        shift: f32,
+        projected: f32,
+        dy: &[f32],
+        x: &[f32],
+        weight: &[f32],
+        dx: &mut [f32],
+    )
+}
+
+#[inline(always)]
+fn input_gradient_added_body<const FUSED: bool>(
+    scale: Scale,
+    shift: f32,
+    projected: f32,
+    dy: &[f32],
+    x: &[f32],
+    weight: &[f32],
+    dx: &mut [f32],
+) {
+    for (dx, (&dy, (&x, &weight))) in dx.iter_mut().zip(dy.iter().zip(x.iter().zip(weight))) {
+        *dx += input_cotangent::<FUSED>(scale, shift, projected, dy, x, weight);
+    }
+}
+
+#[inline(always)]
+fn input_cotangent<const FUSED: bool>(scale: Scale, shift: f32, projected: f32, dy: f32, x: f32, weight: f32) -> f32 {
+    let normed = (x - scale.mean) * scale.inverse;
+    let s = multiply_add::<FUSED>(dy, scale.offset + weight, -shift);
+    scale.inverse * multiply_add::<FUSED>(-normed, projected, s)
 }
