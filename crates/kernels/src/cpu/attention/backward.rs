@@ -150,21 +150,46 @@ impl Tree<'_> {
             scores[rows * KEYS..height * KEYS].fill(0.0);
             dscores[rows * KEYS..height * KEYS].fill(0.0);
             product::<FUSED>((height, width, KEYS), (dscores, KEYS), keys, dqueries, true);
-            let mut add = |weights: &[f32], rows_of: &[f32], gradient: &mut [f32]| {
-                transpose(weights, height, KEYS, KEYS, scores_transposed, height);
-                product::<FUSED>((KEYS, width, height), (scores_transposed, height), rows_of, tile_gradient, false);
-                for (slot, key_row, count) in tile.key_parts(plan, first) {
-                    let to = &mut gradient[(key_row - first_row) * width..][..count * width];
-                    to.iter_mut().zip(&tile_gradient[slot * width..]).for_each(|(to, &from)| *to += from);
-                }
-            };
-            add(scores, douts, dvalues);
-            add(dscores, queries, dkeys);
+            let keys_of_tile = KeyGradient { tile, plan, first, first_row, height, width };
+            keys_of_tile.add::<FUSED>(scores, douts, scores_transposed, tile_gradient, dvalues);
+            keys_of_tile.add::<FUSED>(dscores, queries, scores_transposed, tile_gradient, dkeys);
         }
         for r in 0..rows {
             let start = (row + r / group) * q_width + head_of(r) * dim;
             // SAFETY: each (row, head) belongs to one task.
             unsafe { self.dq.part(start..start + dim) }.store(&dqueries[r * width..][..dim], false);
+        }
+    }
+}
+
+/// Where the gradient of a key tile goes.
+struct KeyGradient<'a> {
+    tile: QueryTile,
+    plan: &'a AttentionPlan,
+    first: usize,
+    first_row: usize,
+    height: usize,
+    width: usize,
+}
+
+impl KeyGradient<'_> {
+    /// `gradient += weightsᵀ · rows`, for the rows of `gradient` that hold this tile's keys. A method, not a closure:
+    /// a closure would be compiled without the caller's vector instructions.
+    #[inline(always)]
+    fn add<const FUSED: bool>(
+        &self,
+        weights: &[f32],
+        rows: &[f32],
+        transposed: &mut [f32],
+        product_of_tile: &mut [f32],
+        gradient: &mut [f32],
+    ) {
+        let (height, width) = (self.height, self.width);
+        transpose(weights, height, KEYS, KEYS, transposed, height);
+        product::<FUSED>((KEYS, width, height), (transposed, height), rows, product_of_tile, false);
+        for (slot, key_row, count) in self.tile.key_parts(self.plan, self.first) {
+            let to = &mut gradient[(key_row - self.first_row) * width..][..count * width];
+            to.iter_mut().zip(&product_of_tile[slot * width..]).for_each(|(to, &from)| *to += from);
         }
     }
 }

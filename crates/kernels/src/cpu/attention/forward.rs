@@ -131,7 +131,9 @@ impl Vectorised for Tile<'_> {
             let (row, offset) = place(r);
             let inverse = 1.0 / totals[r];
             let sums = &mut sums[r * width..][..dim];
-            sums.iter_mut().for_each(|sum| *sum *= inverse);
+            for sum in sums.iter_mut() {
+                *sum *= inverse;
+            }
             let normaliser = row * shape.heads + kv_head * group + r % group;
             // SAFETY: each (row, head) belongs to one tile.
             unsafe {
