@@ -61,7 +61,7 @@ pub enum Directions {
 
 /// A second, thin product added inside a linear layer: `y += left [rows, rank] · right`.
 ///
-/// Forward of a LoRA layer: `left = scale · x Aᵀ`, `right = B [out, rank]` (used transposed).
+/// Forward of a `LoRA` layer: `left = scale · x Aᵀ`, `right = B [out, rank]` (used transposed).
 /// Input gradient: `left = scale · dy B`, `right = A [rank, in]` (used as is).
 pub struct LowRank<'a, Buffer> {
     pub left: &'a Buffer,

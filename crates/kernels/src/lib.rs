@@ -10,5 +10,5 @@ mod reference;
 
 pub use attention_layout::{AttentionLayout, KeySpan, QueryRun};
 pub use backend::*;
-pub use cpu::{Cpu, CpuOptions};
-pub use reference::Reference;
+pub use cpu::{AttentionPlan as CpuAttentionPlan, Buffer as CpuBuffer, Cpu, CpuOptions, PackedMatrix as CpuMatrix};
+pub use reference::{Reference, ReferenceBuffer, ReferenceMatrix};

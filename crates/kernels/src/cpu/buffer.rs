@@ -48,15 +48,12 @@ impl Pool {
         let fit = (0..shelf.free.len())
             .filter(|&i| shelf.free[i].len() >= bytes && shelf.free[i].len() <= bytes + bytes / 4)
             .min_by_key(|&i| shelf.free[i].len());
-        let (block, fresh, evicted) = match fit.and_then(|index| shelf.free.remove(index)) {
-            Some(block) => {
-                shelf.memory.pooled -= block.len();
-                (block, false, Vec::new())
-            }
-            None => {
-                let evicted = shelf.make_room(bytes);
-                (Block::zeroed(bytes), true, evicted)
-            }
+        let (block, fresh, evicted) = if let Some(block) = fit.and_then(|index| shelf.free.remove(index)) {
+            shelf.memory.pooled -= block.len();
+            (block, false, Vec::new())
+        } else {
+            let evicted = shelf.make_room(bytes);
+            (Block::zeroed(bytes), true, evicted)
         };
         shelf.memory.in_use += block.len();
         shelf.busiest = shelf.busiest.max(shelf.memory.in_use);

@@ -24,8 +24,8 @@ const TILE_PANELS: usize = 8;
 const TILE_ROWS: usize = TILE_PANELS * LEFT_LANES;
 /// Columns of a tile of logits. Statistics are summed by these groups, whatever the rows.
 const TILE_COLUMNS: usize = 512;
-/// Rows and vocabulary of the block of cotangents that the backward keeps.
-const BLOCK_ROWS: usize = 9 * TILE_ROWS;
+/// Tiles of rows, and vocabulary, of the block of cotangents that the backward keeps.
+const BLOCK_TILES: usize = 10;
 const BLOCK_COLUMNS: usize = 4 * TILE_COLUMNS;
 /// Rows whose statistics one task joins.
 const ROWS_AT_ONCE: usize = 32;
@@ -203,8 +203,10 @@ pub(crate) fn head_backward(
         Compute::F32 => DType::F32,
         Compute::Bf16 => DType::Bf16,
     };
-    for start in (0..rows).step_by(BLOCK_ROWS) {
-        let block_rows = start..rows.min(start + BLOCK_ROWS);
+    let tiles = rows.div_ceil(TILE_ROWS);
+    let block = tiles.div_ceil(tiles.div_ceil(BLOCK_TILES).max(1)).max(1) * TILE_ROWS;
+    for start in (0..rows).step_by(block) {
+        let block_rows = start..rows.min(start + block);
         let depth = block_rows.len();
         let hidden = projection.hidden_rows(block_rows.clone());
         let packed_hidden =

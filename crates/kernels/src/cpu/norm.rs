@@ -1,4 +1,4 @@
-//! RMSNorm and LayerNorm. One body serves both: RMSNorm is the one whose mean is zero.
+//! `RMSNorm` and `LayerNorm`. One body serves both: `RMSNorm` is the one whose mean is zero.
 
 use super::buffer::{Buffer, Values, ValuesMut};
 use super::elementwise::{add, add_partial_sums, block_rows, expect_len, output};
@@ -233,7 +233,7 @@ impl Backward<'_> {
             }
             if accumulate {
                 dx.update_tile(level, tile, |dx| {
-                    input_gradient_added(level, scale, shift, projected, dy, x, weight, dx)
+                    input_gradient_added(level, scale, shift, projected, dy, x, weight, dx);
                 });
             } else {
                 dx.write_tile(level, tile, |dx| input_gradient(level, scale, shift, projected, dy, x, weight, dx));

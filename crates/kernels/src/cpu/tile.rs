@@ -72,14 +72,7 @@ impl<'a> Values<'a> {
 }
 
 impl ValuesMut<'_> {
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::F32(values) => values.len(),
-            Self::Bf16(values) => values.len(),
-        }
-    }
-
-    /// The same elements, borrowed for less long.
+    /// Some of the elements, borrowed for less long.
     pub(crate) fn part(&mut self, range: Range<usize>) -> ValuesMut<'_> {
         match self {
             Self::F32(values) => ValuesMut::F32(&mut values[range]),

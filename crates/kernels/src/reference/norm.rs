@@ -1,4 +1,4 @@
-//! RMSNorm and LayerNorm.
+//! `RMSNorm` and `LayerNorm`.
 
 use super::memory::ReferenceBuffer;
 
@@ -17,8 +17,8 @@ pub(super) fn rms_norm(
         let mean_square = x.iter().map(|v| v * v).sum::<f64>() / width as f64;
         let inverse = 1.0 / (mean_square + f64::from(epsilon)).sqrt();
         inverse_rms.numbers[row] = inverse;
-        for column in 0..width {
-            y.numbers[row * width + column] = x[column] * inverse * (f64::from(offset) + weight.numbers[column]);
+        for (column, x) in x.iter().enumerate() {
+            y.numbers[row * width + column] = x * inverse * (f64::from(offset) + weight.numbers[column]);
         }
     }
 }
@@ -69,9 +69,8 @@ pub(super) fn layer_norm(
         let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
         statistics.numbers[2 * row] = mean;
         statistics.numbers[2 * row + 1] = inverse;
-        for column in 0..width {
-            y.numbers[row * width + column] =
-                (x[column] - mean) * inverse * weight.numbers[column] + bias.numbers[column];
+        for (column, x) in x.iter().enumerate() {
+            y.numbers[row * width + column] = (x - mean) * inverse * weight.numbers[column] + bias.numbers[column];
         }
     }
 }

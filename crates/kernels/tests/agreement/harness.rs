@@ -59,7 +59,13 @@ macro_rules! agree {
 pub(crate) use agree;
 
 #[track_caller]
-pub(crate) fn compare(tolerance: Tolerance, compute: Compute, wanted: &[Vec<f32>], alone: &[Vec<f32>], team: &[Vec<f32>]) {
+pub(crate) fn compare(
+    tolerance: Tolerance,
+    compute: Compute,
+    wanted: &[Vec<f32>],
+    alone: &[Vec<f32>],
+    team: &[Vec<f32>],
+) {
     let tolerance = if compute == Compute::F32 { tolerance.f32 } else { tolerance.bf16 };
     assert_eq!(wanted.len(), alone.len());
     for (output, (wanted, (alone, team))) in wanted.iter().zip(alone.iter().zip(team)).enumerate() {

@@ -191,7 +191,7 @@ fn agrees_with_loops_over_many_blocks() {
             check(level, compute, &case, true);
         }
     }
-    let case = Case::new(BLOCK_ROWS + 5, 4, 40, BLOCK_ROWS, None, 6);
+    let case = Case::new(BLOCK_TILES * TILE_ROWS + 5, 4, 40, 900, None, 6);
     check(SimdLevel::detect(), Compute::F32, &case, true);
 }
 
