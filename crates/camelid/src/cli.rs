@@ -214,7 +214,7 @@ pub(crate) enum Bench {
         /// A model folder, a .gguf file or a name
         #[arg(default_value = "smollm2-135m-instruct")]
         model: String,
-        /// Tune all weights, or a LoRA adapter on all linear layers
+        /// Tune all weights, or an adapter on all linear layers
         #[arg(long, value_enum, default_value_t = TuneChoice::Lora)]
         tune: TuneChoice,
         /// Rank of the adapter

@@ -36,6 +36,9 @@ pub(crate) fn trained_parameters(arch: &ArchConfig, tuning: &Tuning) -> f64 {
     }
 }
 
+/// Code, tokenizer and data of a small run.
+const PROCESS_BYTES: f64 = 40e6;
+
 /// Bytes at the peak of a step over `rows` tokens: weights in the form they are multiplied, master weights, gradients
 /// and moments of what is trained, and the activations kept for the backward pass.
 pub(crate) fn memory_bytes(arch: &ArchConfig, tuning: &Tuning, compute: Compute, rows: usize) -> u64 {
@@ -49,8 +52,7 @@ pub(crate) fn memory_bytes(arch: &ArchConfig, tuning: &Tuning, compute: Compute,
     let kept = 2 * arch.hidden + 2 * (arch.heads + arch.kv_heads) * arch.head_dim + gate * arch.intermediate;
     let activations = width * (rows * kept * arch.layers.len()) as f64;
     let scratch = 4.0 * (rows * (6 * arch.hidden + 3 * arch.intermediate)) as f64;
-    const PROCESS: f64 = 40e6;
-    (prepared + table + trained + activations + scratch + PROCESS) as u64
+    (prepared + table + trained + activations + scratch + PROCESS_BYTES) as u64
 }
 
 /// Floating-point operations of a training pass over one token, attention left out.

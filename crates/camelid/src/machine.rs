@@ -17,9 +17,8 @@ pub(crate) fn open_precision(compute: Compute, threads: Option<usize>) -> Cpu {
 /// What `choice` means on this processor.
 pub(crate) fn precision(choice: ComputeChoice) -> Compute {
     match choice {
-        ComputeChoice::F32 => Compute::F32,
         ComputeChoice::Bf16 => Compute::Bf16,
         ComputeChoice::Auto if Cpu::supports_bf16() => Compute::Bf16,
-        ComputeChoice::Auto => Compute::F32,
+        ComputeChoice::Auto | ComputeChoice::F32 => Compute::F32,
     }
 }

@@ -8,9 +8,9 @@ use camelid_kernels::Activation;
 /// How a row is normalised.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Norm {
-    /// RMSNorm; weights are stored relative to `offset` (1 for Gemma, else 0).
+    /// `RMSNorm`; weights are stored relative to `offset` (1 for Gemma, else 0).
     Rms { offset: f32 },
-    /// LayerNorm with a bias.
+    /// `LayerNorm` with a bias.
     Layer,
 }
 
@@ -83,6 +83,7 @@ pub enum Naming {
 }
 
 /// A decoder-only transformer.
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent property of a family")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArchConfig {
     pub model_type: String,
@@ -99,7 +100,7 @@ pub struct ArchConfig {
     pub epsilon: f32,
     /// Norms on what attention and MLP add to the residual stream too (Gemma 2 and 3).
     pub norms_after: bool,
-    /// RMSNorm on each head of q and k (Qwen 3, Gemma 3).
+    /// `RMSNorm` on each head of q and k (Qwen 3, Gemma 3).
     pub query_key_norm: bool,
     pub biases: Biases,
     pub mlp: Mlp,

@@ -112,7 +112,7 @@ fn llama_like(config: Config<'_>, model_type: &str) -> Result<ArchConfig, ModelE
     let gemma = model_type.starts_with("gemma");
     let (hidden, heads) = (config.count("hidden_size")?, config.count("num_attention_heads")?);
     let kv_heads = config.optional_count("num_key_value_heads")?.unwrap_or(heads);
-    if heads % kv_heads != 0 {
+    if !heads.is_multiple_of(kv_heads) {
         return Err(invalid(
             format!("config.json: {heads} attention heads cannot share {kv_heads} key/value heads"),
             "num_attention_heads must be a multiple of num_key_value_heads",
@@ -226,7 +226,7 @@ fn neox(config: Config<'_>) -> Result<ArchConfig, ModelError> {
 }
 
 fn check_rotary(rotary_dim: usize) -> Result<(), ModelError> {
-    if rotary_dim % 2 == 0 && rotary_dim > 0 {
+    if rotary_dim.is_multiple_of(2) && rotary_dim > 0 {
         return Ok(());
     }
     Err(invalid(
@@ -266,8 +266,8 @@ fn windows(config: Config<'_>, model_type: &str, layers: usize) -> Result<Vec<Op
                 config.flag("use_sliding_window", false)?
                     && layer >= config.optional_count("max_window_layers")?.unwrap_or(28)
             }
-            "gemma2" => layer % 2 == 0,
-            "gemma3_text" => (layer + 1) % config.optional_count("sliding_window_pattern")?.unwrap_or(6) != 0,
+            "gemma2" => layer.is_multiple_of(2),
+            "gemma3_text" => !(layer + 1).is_multiple_of(config.optional_count("sliding_window_pattern")?.unwrap_or(6)),
             _ => false,
         })
     };

@@ -147,8 +147,8 @@ impl<B: Backend> Block<B> {
         let parallel_mlp = arch.parallel_residual.then(|| (save(x), pass.apply(&self.before_mlp, x, rows)));
 
         let (query, key, value) = self.query_key_value(pass, &normed);
-        let (mut query, query_norm) = self.head_norm(pass, self.query_norm.as_ref(), query, arch.heads, keep);
-        let (mut key, key_norm) = self.head_norm(pass, self.key_norm.as_ref(), key, arch.kv_heads, keep);
+        let (mut query, query_norm) = Self::head_norm(pass, self.query_norm.as_ref(), query, arch.heads, keep);
+        let (mut key, key_norm) = Self::head_norm(pass, self.key_norm.as_ref(), key, arch.kv_heads, keep);
         drop(normed);
         pass.rotate(&mut query, arch.heads, self.rope, false);
         pass.rotate(&mut key, arch.kv_heads, self.rope, false);
@@ -173,7 +173,7 @@ impl<B: Backend> Block<B> {
         let gate = self.project(pass, Linear::Gate, &normed);
         let up = self.project(pass, Linear::Up, &normed)?;
         drop(normed);
-        let inner = self.activated(pass, gate.as_ref(), &up);
+        let inner = Self::activated(pass, gate.as_ref(), &up);
         let after_mlp = self.add_to_stream(pass, Linear::Down, &inner, self.after_mlp.as_ref(), x, keep);
 
         let (attention_input, mlp_input) = attention_input.zip(mlp_input)?;
@@ -213,7 +213,6 @@ impl<B: Backend> Block<B> {
     }
 
     fn head_norm(
-        &self,
         pass: &Pass<'_, B>,
         norm: Option<&NormLayer<B>>,
         x: B::Buffer,
@@ -226,7 +225,7 @@ impl<B: Backend> Block<B> {
     }
 
     /// `activation(gate) · up`, or `activation(up)`.
-    fn activated(&self, pass: &Pass<'_, B>, gate: Option<&B::Buffer>, up: &B::Buffer) -> B::Buffer {
+    fn activated(pass: &Pass<'_, B>, gate: Option<&B::Buffer>, up: &B::Buffer) -> B::Buffer {
         let len = pass.rows * pass.arch.intermediate;
         let mut inner = activations(pass.backend, len);
         match (pass.arch.mlp, gate) {
@@ -347,7 +346,7 @@ impl<B: Backend> Block<B> {
     ) -> B::Buffer {
         let (backend, rows, arch) = (pass.backend, pass.rows, pass.arch);
         let inner_len = rows * arch.intermediate;
-        let inner = self.activated(pass, gate.as_ref(), &up);
+        let inner = Self::activated(pass, gate.as_ref(), &up);
         let mut dinner = activations(backend, inner_len);
         self.through(pass, Linear::Down, dout, &inner, Some((&mut dinner, false)));
         drop(inner);

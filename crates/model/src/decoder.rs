@@ -100,7 +100,9 @@ impl<B: Backend> Decoder<'_, B> {
         backend.linear(&normed, 1, &model.head, None, None, &mut logits, false);
         let mut logits = backend.read(&logits, 0, arch.vocabulary);
         if let Some(cap) = arch.logit_softcap {
-            logits.iter_mut().for_each(|logit| *logit = cap * (*logit / cap).tanh());
+            for logit in &mut logits {
+                *logit = cap * (*logit / cap).tanh();
+            }
         }
         Ok(logits)
     }

@@ -85,7 +85,7 @@ pub trait Engine {
     /// Log-probabilities of `tokens[from ..]`, each computed as generation does it: from the cache, a token at a time.
     fn decode_log_probs(&mut self, tokens: &[u32], from: usize) -> Result<Vec<f32>, ModelError>;
 
-    /// Trained parameters, under their checkpoint names (`adapter` names for LoRA), each with its optimiser moments
+    /// Trained parameters, under their checkpoint names (those of the adapter where one is trained), each with its optimiser moments
     /// as `<name>.first_moment` and `<name>.second_moment`. A tensor at a time, so that saving needs no second copy.
     fn visit_state(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError>;
     /// Restores what `visit_state` produced; `step` is the optimiser's step count.

@@ -11,7 +11,7 @@ pub(crate) struct NormLayer<B: Backend> {
     pub(crate) epsilon: f32,
     pub(crate) width: usize,
     pub(crate) weight: Tensor<B>,
-    /// Present in LayerNorm only.
+    /// Present in `LayerNorm` only.
     pub(crate) bias: Option<Tensor<B>>,
 }
 

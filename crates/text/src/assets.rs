@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn the_template_is_found_wherever_models_keep_it() {
         let one = r#"{"chat_template": "one"}"#;
-        let named = r#"{"chat_template": [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "two"}]}"#;
+        let named =
+            r#"{"chat_template": [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": "two"}]}"#;
         let cases: [(&[(&str, &str)], Option<&str>); 6] = [
             (&[("tokenizer_config.json", one)], Some("one")),
             (&[("tokenizer_config.json", named)], Some("two")),

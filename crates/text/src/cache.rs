@@ -101,7 +101,9 @@ fn to_bytes(set: &EncodedSet) -> Vec<u8> {
     for Encoded { tokens, weights, record } in &set.sequences {
         number(&mut bytes, u64::from(*record));
         number(&mut bytes, tokens.len() as u64);
-        tokens.iter().for_each(|&token| number(&mut bytes, u64::from(token)));
+        for &token in tokens {
+            number(&mut bytes, u64::from(token));
+        }
         for run in weights.chunk_by(|a, b| a.to_bits() == b.to_bits()) {
             bytes.extend(run[0].to_le_bytes());
             number(&mut bytes, run.len() as u64);

@@ -99,7 +99,9 @@ impl Text {
         match &self.special.missing_terminator {
             Some(after) if learns_answers => Err(TextError::new(
                 "chat template",
-                format!("writes {after:?} after an answer, which holds no special token: a model would not learn to stop"),
+                format!(
+                    "writes {after:?} after an answer, which holds no special token: a model would not learn to stop"
+                ),
                 "let the template write {{ eos_token }} after each answer",
             )),
             _ => Ok(()),

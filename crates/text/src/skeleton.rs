@@ -72,6 +72,7 @@ impl Skeleton {
 
         // Two answers after the same literal start at the same place in it: one rendering serves all of them.
         let mut known: HashMap<&str, Option<usize>> = HashMap::new();
+        let mut lead = None;
         let mut answers = vec![None; messages.len()];
         for index in (0..messages.len()).filter(|&index| messages[index].role == Role::Assistant) {
             let start = || {
@@ -81,11 +82,16 @@ impl Skeleton {
             if let Some(slot) = found.iter().position(|(message, _)| *message == index) {
                 let literal = literals[slot].as_str();
                 let content = found[slot].1.start;
-                let header = *known.entry(literal).or_insert_with(|| {
-                    let back = content.checked_sub(start()?)?;
-                    literal.len().checked_sub(back)
+                let offset = *known.entry(literal).or_insert_with(|| {
+                    let back = start().and_then(|start| content.checked_sub(start));
+                    back.and_then(|back| literal.len().checked_sub(back)).or_else(|| {
+                        // The template writes earlier turns otherwise when they are last; the answer's own turn need not
+                        // differ from that of the simplest exchange.
+                        let lead = lead.get_or_insert_with(|| lead_of_answers(render)).as_deref()?;
+                        literal.strip_suffix(lead).map(str::len)
+                    })
                 });
-                answers[index] = header.map(|offset| Place { literal: slot, offset });
+                answers[index] = offset.map(|offset| Place { literal: slot, offset });
             } else {
                 answers[index] = start().and_then(|start| place_of(start, &found, &literals));
             }
@@ -127,6 +133,15 @@ impl Skeleton {
         }
         Some(placed)
     }
+}
+
+/// What a template writes between the generation prompt and the text of an answer, such as a space.
+fn lead_of_answers(render: &Render) -> Option<String> {
+    let exchange = [Message::new(Role::User, marker(0)), Message::new(Role::Assistant, marker(1))];
+    let before = render(&exchange[..1], true).ok()?;
+    let whole = render(&exchange, false).ok()?;
+    let (lead, _) = whole.strip_prefix(&before)?.split_once(&marker(1))?;
+    Some(lead.to_owned())
 }
 
 fn place_of(byte: usize, found: &[(usize, Range<usize>)], literals: &[String]) -> Option<Place> {

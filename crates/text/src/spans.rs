@@ -91,7 +91,8 @@ impl Text {
         let skeleton = self.skeletons.get(conversation, render);
         let placed = skeleton.and_then(|skeleton| skeleton.place(rendered, messages));
         let region = |&message: &usize| {
-            let found = placed.as_ref().and_then(|placed| by_skeleton(message, messages[message].role, &placed[message]));
+            let found =
+                placed.as_ref().and_then(|placed| by_skeleton(message, messages[message].role, &placed[message]));
             match found {
                 Some(region) => Ok(region),
                 None => by_prefix(message, messages, rendered, render),

@@ -24,8 +24,7 @@ pub(crate) struct SpecialTokens {
 }
 
 /// Names under which the configuration states special tokens.
-const NAMES: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 /// The special tokens that the configuration names, as variables of the template.
 pub(crate) fn variables(config: &Json) -> Map<String, Json> {
@@ -87,7 +86,7 @@ impl SpecialTokens {
         let eos = id("eos_token").or_else(|| generation.first().copied());
         let mut stop: Vec<u32> = eos.into_iter().chain(generation).collect();
         let mut missing_terminator = None;
-        match template.and_then(|template| after_an_answer(template)) {
+        match template.and_then(after_an_answer) {
             None => {}
             Some(after) => match first_special_token(tokenizer, &after, &stop) {
                 Some(end_of_turn) => stop.push(end_of_turn),

@@ -3,6 +3,7 @@
 //! A checkpoint is written into a folder of another name, every file synced, and then renamed; the state's hash is in
 //! `trainer.json`. A reader takes the newest one whose hash is right.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -150,7 +151,11 @@ fn write_state(path: &Path, engine: &dyn Engine) -> Result<String, TrainError> {
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Restores the newest checkpoint that is whole, telling `warn` of any that is not. `None` if there is none.

@@ -20,7 +20,7 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    pub(crate) fn file(path: &Path, reason: impl ToString, fix: impl Into<String>) -> Self {
+    pub(crate) fn file(path: &Path, reason: impl std::fmt::Display, fix: impl Into<String>) -> Self {
         Self::File { path: path.to_owned(), reason: reason.to_string(), fix: fix.into() }
     }
 

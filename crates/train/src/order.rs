@@ -14,7 +14,7 @@ fn permutation(count: usize, mut random: ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
         // Multiply-shift: the bias is below 2^-32 for any count in memory.
-        let pick = (u128::from(random.next_u64()) * (last as u128 + 1) >> 64) as usize;
+        let pick = ((u128::from(random.next_u64()) * (last as u128 + 1)) >> 64) as usize;
         order.swap(last, pick);
     }
     order

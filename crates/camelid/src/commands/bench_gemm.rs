@@ -35,10 +35,9 @@ impl Form {
 
 pub(crate) fn run(json_wanted: bool, machine: &MachineArgs) {
     let precisions = match machine.compute {
-        ComputeChoice::F32 => vec![Compute::F32],
         ComputeChoice::Bf16 => vec![Compute::Bf16],
         ComputeChoice::Auto if Cpu::supports_bf16() => vec![Compute::F32, Compute::Bf16],
-        ComputeChoice::Auto => vec![Compute::F32],
+        ComputeChoice::Auto | ComputeChoice::F32 => vec![Compute::F32],
     };
     let mut rates = serde_json::Map::new();
     for compute in precisions {

@@ -42,12 +42,13 @@ fn render(forest: &Forest, text: &Text, colour: bool) -> String {
         while start < rows.end {
             let end = (start..rows.end).find(|&row| trained[row] != trained[start]).unwrap_or(rows.end);
             let piece = text.decode(&forest.tokens[start..end]);
-            out.push_str(&match (trained[start], colour) {
-                (true, true) => format!("\u{1b}[32m{piece}\u{1b}[0m"),
-                (false, true) => format!("\u{1b}[90m{piece}\u{1b}[0m"),
-                (true, false) => format!("[[{piece}]]"),
-                (false, false) => piece,
-            });
+            let (before, after) = match (trained[start], colour) {
+                (true, true) => ("\u{1b}[32m", "\u{1b}[0m"),
+                (false, true) => ("\u{1b}[90m", "\u{1b}[0m"),
+                (true, false) => ("[[", "]]"),
+                (false, false) => ("", ""),
+            };
+            out.extend([before, &piece, after]);
             start = end;
         }
         out.push('\n');

@@ -108,7 +108,7 @@ pub(crate) fn estimate_stage(
     let rows = (training.tokens_per_micro_batch as f64).min(mean * training.batch_size as f64) as usize;
     let flops = tokens * estimate::flops_a_token(&model.arch, &stage.tuning);
     let validation: usize = prepared.validation.iter().map(|record| record.tokens.len()).sum();
-    let passes = 2 + if training.eval_every > 0 { steps / training.eval_every } else { 0 };
+    let passes = 2 + steps.checked_div(training.eval_every).unwrap_or(0);
     let validating = (validation as u64 * passes) as f64 * estimate::flops_a_token(&model.arch, &Tuning::Frozen);
     Estimate {
         steps,

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
 fn stage_directory(plan: &Plan, index: usize) -> PathBuf {
     match plan.stages.len() {
         1 => plan.directory.clone(),
-        _ => plan.directory.join(format!("stage-{}-sft", index + 1)),
+        _ => plan.directory.join(format!("stage-{}-{}", index + 1, plan.stages[index].kind.name())),
     }
 }
 
@@ -122,9 +122,11 @@ impl StageRun<'_> {
         let (all, trained) = engine.parameters();
         eprintln!("{}", engine.describe());
         eprintln!(
-            "{trained} of {all} parameters are trained; {} records, {} held out",
+            "{trained} of {all} parameters are trained; {} records, {} held out, {} of {} rows refused",
             prepared.training.len(),
-            prepared.validation.len()
+            prepared.validation.len(),
+            prepared.rejects.len(),
+            prepared.rows
         );
 
         let resuming = self.directory.join("checkpoints").is_dir();
@@ -145,7 +147,7 @@ impl StageRun<'_> {
             run_hash: run_hash.clone(),
             requests: self.requests,
         };
-        let mut watch = Watch::new("sft", peak);
+        let mut watch = Watch::new(self.stage.kind.name(), peak);
         let ended = trainer.fit(&mut engine, &mut watch)?;
         watch.finish();
         let steps = watch.steps();
@@ -186,8 +188,12 @@ impl StageRun<'_> {
         hasher.update(self.model.as_bytes());
         for record in prepared.training.iter().chain(&prepared.validation) {
             hasher.update(&(record.tokens.len() as u64).to_le_bytes());
-            record.tokens.iter().for_each(|token| drop(hasher.update(&token.to_le_bytes())));
-            record.weights.iter().for_each(|weight| drop(hasher.update(&weight.to_le_bytes())));
+            for token in &record.tokens {
+                hasher.update(&token.to_le_bytes());
+            }
+            for weight in &record.weights {
+                hasher.update(&weight.to_le_bytes());
+            }
         }
         hasher.finalize().to_hex().to_string()
     }

@@ -68,7 +68,7 @@ fn download(folder: &Path) -> anyhow::Result<PathBuf> {
                 }
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                reasons.push(format!("{name}: not installed"))
+                reasons.push(format!("{name}: not installed"));
             }
             Err(error) => reasons.push(format!("{name}: {error}")),
         }

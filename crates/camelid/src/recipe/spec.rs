@@ -36,6 +36,15 @@ pub(crate) enum StageKind {
     Sft,
 }
 
+impl StageKind {
+    /// As recipes and run directories call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sft => "sft",
+        }
+    }
+}
+
 /// A supervised tuning stage.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -36,7 +36,7 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         training["max_grad_norm"] = json!(0.0);
     }
     json!({
-        "kind": "sft", "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
+        "kind": stage.kind.name(), "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
         "max_length": stage.max_length, "overlong": stage.overlong, "max_reject_share": stage.max_reject_share,
         "tune": tuning, "neftune_alpha": stage.neftune_alpha, "training": training,
         "sample_prompts": stage.sample_prompts, "sample_tokens": stage.sample_tokens,

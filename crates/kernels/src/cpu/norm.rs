@@ -242,34 +242,19 @@ impl Backward<'_> {
     }
 }
 
-/// Adds up `term(i)` in lanes, then the lanes in order.
-#[inline(always)]
-fn in_lanes<const SUMS: usize>(len: usize, term: impl Fn(usize, [f32; SUMS]) -> [f32; SUMS]) -> [f32; SUMS] {
-    let mut lanes = [[0.0; LANES]; SUMS];
-    let mut add = |lane: usize, i: usize| {
-        let sums = term(i, std::array::from_fn(|sum| lanes[sum][lane]));
-        for (lanes, sum) in lanes.iter_mut().zip(sums) {
-            lanes[lane] = sum;
-        }
-    };
-    for chunk in 0..len / LANES {
-        for lane in 0..LANES {
-            add(lane, chunk * LANES + lane);
-        }
-    }
-    for (lane, i) in (len / LANES * LANES..len).enumerate() {
-        add(lane, i);
-    }
-    lanes.map(|lanes| lanes.iter().sum())
-}
-
 for_level! {
     tile_sum = tile_sum_body(x: &[f32]) -> f32
 }
 
 #[inline(always)]
 fn tile_sum_body<const FUSED: bool>(x: &[f32]) -> f32 {
-    in_lanes(x.len(), |i, [sum]| [sum + x[i]])[0]
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in chunks {
+        sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum += x);
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, x)| *sum += x);
+    sums.iter().sum()
 }
 
 for_level! {
@@ -278,7 +263,17 @@ for_level! {
 
 #[inline(always)]
 fn tile_squares_body<const FUSED: bool>(x: &[f32], mean: f32) -> f32 {
-    in_lanes(x.len(), |i, [sum]| [multiply_add::<FUSED>(x[i] - mean, x[i] - mean, sum)])[0]
+    let (chunks, rest) = x.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in chunks {
+        for (sum, &x) in sums.iter_mut().zip(chunk) {
+            *sum = multiply_add::<FUSED>(x - mean, x - mean, *sum);
+        }
+    }
+    for (sum, &x) in sums.iter_mut().zip(rest) {
+        *sum = multiply_add::<FUSED>(x - mean, x - mean, *sum);
+    }
+    sums.iter().sum()
 }
 
 for_level! {
@@ -299,11 +294,23 @@ for_level! {
 
 #[inline(always)]
 fn projections_body<const FUSED: bool>(scale: Scale, dy: &[f32], x: &[f32], weight: &[f32]) -> [f32; 2] {
-    let (x, weight) = (&x[..dy.len()], &weight[..dy.len()]);
-    in_lanes(dy.len(), |i, [scaled, projected]| {
-        let s = dy[i] * (scale.offset + weight[i]);
-        [scaled + s, multiply_add::<FUSED>(s, (x[i] - scale.mean) * scale.inverse, projected)]
-    })
+    let ((dy, dy_rest), (x, x_rest)) = (dy.as_chunks::<LANES>(), x.as_chunks::<LANES>());
+    let (weight, weight_rest) = weight.as_chunks::<LANES>();
+    let (mut scaled, mut projected) = ([0.0; LANES], [0.0; LANES]);
+    let mut add = |lane: usize, dy: f32, x: f32, weight: f32| {
+        let s = dy * (scale.offset + weight);
+        scaled[lane] += s;
+        projected[lane] = multiply_add::<FUSED>(s, (x - scale.mean) * scale.inverse, projected[lane]);
+    };
+    for (dy, (x, weight)) in dy.iter().zip(x.iter().zip(weight)) {
+        for lane in 0..LANES {
+            add(lane, dy[lane], x[lane], weight[lane]);
+        }
+    }
+    for (lane, (dy, (x, weight))) in dy_rest.iter().zip(x_rest.iter().zip(weight_rest)).enumerate() {
+        add(lane, *dy, *x, *weight);
+    }
+    [scaled.iter().sum(), projected.iter().sum()]
 }
 
 for_level! {

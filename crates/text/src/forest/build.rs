@@ -48,8 +48,7 @@ impl Builder {
         let first_branch = self.forest.branches;
         self.forest.branches += group.len() as u32;
         // For each sequence of the group, the rows of its tokens.
-        let mut rows: Vec<Vec<u32>> =
-            group.iter().map(|sequence| Vec::with_capacity(sequence.tokens.len())).collect();
+        let mut rows: Vec<Vec<u32>> = group.iter().map(|sequence| Vec::with_capacity(sequence.tokens.len())).collect();
         // A stack, last child first, gives pre-order without recursion.
         let mut stack = vec![];
         push_children(&mut stack, group, (0..group.len()).collect(), 0, None);
@@ -92,13 +91,7 @@ fn shared_end(group: &[&Encoded], members: &[usize], depth: usize) -> usize {
 }
 
 /// Groups members that go on beyond `depth` by their next token, in order of first appearance.
-fn push_children(
-    stack: &mut Vec<Pending>,
-    group: &[&Encoded],
-    members: Vec<usize>,
-    depth: usize,
-    parent: Option<u32>,
-) {
+fn push_children(stack: &mut Vec<Pending>, group: &[&Encoded], members: Vec<usize>, depth: usize, parent: Option<u32>) {
     let mut children: Vec<(u32, Vec<usize>)> = Vec::new();
     let mut known = std::collections::HashMap::new();
     for member in members {

@@ -141,7 +141,8 @@ impl ChatTemplate {
 
 /// Only the fields that are there, in the order that peers give them.
 fn message_value(message: &Message) -> Value {
-    let mut fields = vec![("role", Value::from(message.role.name())), ("content", Value::from(message.content.as_str()))];
+    let mut fields =
+        vec![("role", Value::from(message.role.name())), ("content", Value::from(message.content.as_str()))];
     fields.extend(message.name.as_ref().map(|name| ("name", Value::from(name.as_str()))));
     fields.extend(message.tool_calls.as_ref().map(|calls| ("tool_calls", Value::from(Serde(calls)))));
     Value::from_pairs(fields)

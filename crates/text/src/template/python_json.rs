@@ -18,6 +18,7 @@ struct Style {
 }
 
 /// The filter `tojson(ensure_ascii=False, indent=None, separators=None, sort_keys=False)` of `transformers`.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that filters have")]
 pub(super) fn to_json(state: &State, value: &Value, positional: Rest<Value>, named: Kwargs) -> Result<Value, Error> {
     let mut options: Vec<Value> = Vec::with_capacity(4);
     for (place, name) in ["ensure_ascii", "indent", "separators", "sort_keys"].into_iter().enumerate() {
@@ -135,8 +136,7 @@ impl Style {
                 '\t' => out.push_str("\\t"),
                 '\u{8}' => out.push_str("\\b"),
                 '\u{c}' => out.push_str("\\f"),
-                // Python counts DEL as printable ASCII.
-                plain if plain >= ' ' && (plain.is_ascii() || !self.ensure_ascii) => out.push(plain),
+                plain if matches!(plain, ' '..='~') || (plain > '~' && !self.ensure_ascii) => out.push(plain),
                 other => {
                     for unit in other.encode_utf16(&mut [0; 2]) {
                         let _ = write!(out, "\\u{unit:04x}");
@@ -183,7 +183,14 @@ mod tests {
 
     #[test]
     fn floats_are_written_as_python_writes_them() {
-        let cases = [(1.0, "1.0"), (0.1, "0.1"), (1e16, "1e+16"), (1.5e-7, "1.5e-07"), (1e-4, "0.0001"), (-2.5e300, "-2.5e+300")];
+        let cases = [
+            (1.0, "1.0"),
+            (0.1, "0.1"),
+            (1e16, "1e+16"),
+            (1.5e-7, "1.5e-07"),
+            (1e-4, "0.0001"),
+            (-2.5e300, "-2.5e+300"),
+        ];
         for (value, expected) in cases {
             assert_eq!(float(value), expected);
         }
