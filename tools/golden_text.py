@@ -283,7 +283,7 @@ def templates():
                 case["prompt"] = render(template, ends, messages, tools, arguments, True)
                 if "text" in case["rendered"]:
                     case["ids"] = fast(case["rendered"]["text"], add_special_tokens=False)["input_ids"]
-                    if "generation" in template:
+                    if "endgeneration" in template:
                         encoded = fast.apply_chat_template(
                             messages,
                             tools=tools,

@@ -258,7 +258,7 @@ pub(crate) struct ExportArgs {
     pub(crate) model: String,
     /// Folder to write, or a file ending in .gguf
     pub(crate) to: PathBuf,
-    /// Element type: f32, f16 or bf16 for a folder; f32, f16 or q8_0 for GGUF
+    /// Element type: f32, f16 or bf16 for a folder; f32, f16 or `q8_0` for GGUF
     #[arg(long, value_enum, default_value_t = ExportType::F16)]
     pub(crate) dtype: ExportType,
 }
