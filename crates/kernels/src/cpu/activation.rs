@@ -218,12 +218,11 @@ fn two_inputs(
     let (a, b) = (a.values(), b.values());
     let parts = output("the activation's output", out, len, 1);
     ctx.threads.run_split(len, BLOCK, parts, |range, mut out| {
-        let mut scratch = [Scratch::new(), Scratch::new()];
-        let [for_a, for_b] = &mut scratch;
+        let (mut for_a, mut for_b) = (Scratch::new(), Scratch::new());
         for tile in tiles(0..range.len()) {
             let from = range.start + tile.start..range.start + tile.end;
-            let a = a.tile(ctx.level, from.clone(), for_a);
-            let b = b.tile(ctx.level, from, for_b);
+            let a = a.tile(ctx.level, from.clone(), &mut for_a);
+            let b = b.tile(ctx.level, from, &mut for_b);
             out.values.write_tile(ctx.level, tile, |out| kernel(ctx.level, a, b, out));
         }
     });
@@ -251,7 +250,7 @@ pub(super) fn gated_backward(
     let (dout, gate, up) = (dout.values(), gate.values(), up.values());
     let parts = (output("the gate's cotangent", dgate, len, 1), output("the values' cotangent", dup, len, 1));
     ctx.threads.run_split(len, BLOCK, parts, |range, (mut dgate, mut dup)| {
-        let [mut for_dout, mut for_gate, mut for_up] = [(); 3].map(|()| Scratch::new());
+        let (mut for_dout, mut for_gate, mut for_up) = (Scratch::new(), Scratch::new(), Scratch::new());
         for tile in tiles(0..range.len()) {
             let from = range.start + tile.start..range.start + tile.end;
             let dout = dout.tile(ctx.level, from.clone(), &mut for_dout);

@@ -96,7 +96,7 @@ fn write_row(
     bias: Option<Values<'_>>,
     y: &mut ValuesMut<'_>,
 ) {
-    let [mut for_x, mut for_weight, mut for_bias] = [(); 3].map(|()| Scratch::new());
+    let (mut for_x, mut for_weight, mut for_bias) = (Scratch::new(), Scratch::new(), Scratch::new());
     for tile in tiles(0..x.len()) {
         let x = x.tile(level, tile.clone(), &mut for_x);
         let weight = weight.tile(level, tile.clone(), &mut for_weight);
@@ -209,7 +209,7 @@ impl Backward<'_> {
         let width = self.width;
         let row = row * width..(row + 1) * width;
         let (dy, x) = (self.dy.part(row.clone()), self.x.part(row));
-        let [mut dy_scratch, mut x_scratch, mut weight_scratch] = [(); 3].map(|()| Scratch::new());
+        let (mut dy_scratch, mut x_scratch, mut weight_scratch) = (Scratch::new(), Scratch::new(), Scratch::new());
         let (mut scaled, mut projected) = (0.0, 0.0);
         for tile in tiles(0..width) {
             let dy = dy.tile(level, tile.clone(), &mut dy_scratch);

@@ -3,6 +3,7 @@
 //! A tile of `f32` is the buffer itself; one of bf16 is converted on the stack, where it stays in the first-level
 //! cache. Kernels therefore need no version for each combination of types.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use half::bf16;
@@ -15,13 +16,32 @@ use super::vectorised::for_level;
 /// Elements of a tile.
 pub(crate) const TILE: usize = 1024;
 
-/// Where a tile of bf16 is converted.
+/// Where a tile of bf16 is converted. Not initialised: for tiles of `f32` it is never touched.
 #[repr(align(64))]
-pub(crate) struct Scratch([f32; TILE]);
+pub(crate) struct Scratch([MaybeUninit<f32>; TILE]);
 
 impl Scratch {
+    #[inline(always)]
     pub(crate) fn new() -> Self {
-        Self([0.0; TILE])
+        Self([const { MaybeUninit::uninit() }; TILE])
+    }
+
+    /// Converts a tile into the scratch.
+    #[inline(always)]
+    fn widened(&mut self, level: SimdLevel, from: &[bf16]) -> &mut [f32] {
+        let tile = &mut self.0[..from.len()];
+        widen(level, from, tile);
+        // SAFETY: `widen` has written each of the elements, of which there are as many as `from` has.
+        unsafe { tile.assume_init_mut() }
+    }
+
+    /// A tile of zeros.
+    #[inline(always)]
+    fn zeros(&mut self, len: usize) -> &mut [f32] {
+        let tile = &mut self.0[..len];
+        tile.fill(MaybeUninit::new(0.0));
+        // SAFETY: each element has just been written.
+        unsafe { tile.assume_init_mut() }
     }
 }
 
@@ -54,11 +74,7 @@ impl<'a> Values<'a> {
     {
         match self {
             Self::F32(values) => &values[range],
-            Self::Bf16(values) => {
-                let tile = &mut scratch.0[..range.len()];
-                widen(level, &values[range], tile);
-                tile
-            }
+            Self::Bf16(values) => scratch.widened(level, &values[range]),
         }
     }
 
@@ -66,7 +82,11 @@ impl<'a> Values<'a> {
     pub(crate) fn widen_into(self, level: SimdLevel, to: &mut [f32]) {
         match self {
             Self::F32(values) => to.copy_from_slice(values),
-            Self::Bf16(values) => widen(level, values, to),
+            Self::Bf16(values) => {
+                for (from, to) in values.chunks(TILE).zip(to.chunks_mut(TILE)) {
+                    to.copy_from_slice(Scratch::new().widened(level, from));
+                }
+            }
         }
     }
 }
@@ -86,7 +106,7 @@ impl ValuesMut<'_> {
             Self::F32(values) => task(&mut values[range]),
             Self::Bf16(values) => {
                 let mut scratch = Scratch::new();
-                let tile = &mut scratch.0[..range.len()];
+                let tile = scratch.zeros(range.len());
                 task(tile);
                 narrow(level, tile, &mut values[range]);
             }
@@ -99,8 +119,7 @@ impl ValuesMut<'_> {
             Self::F32(values) => task(&mut values[range]),
             Self::Bf16(values) => {
                 let mut scratch = Scratch::new();
-                let tile = &mut scratch.0[..range.len()];
-                widen(level, &values[range.clone()], tile);
+                let tile = scratch.widened(level, &values[range.clone()]);
                 task(tile);
                 narrow(level, tile, &mut values[range]);
             }
@@ -126,14 +145,14 @@ impl ValuesMut<'_> {
 
 for_level! {
     /// bf16 to `f32`, exact.
-    widen = widen_body(from: &[bf16], to: &mut [f32])
+    widen = widen_body(from: &[bf16], to: &mut [MaybeUninit<f32>])
 }
 
 #[inline(always)]
-fn widen_body<const FUSED: bool>(from: &[bf16], to: &mut [f32]) {
+fn widen_body<const FUSED: bool>(from: &[bf16], to: &mut [MaybeUninit<f32>]) {
     assert_eq!(from.len(), to.len());
     for (from, to) in from.iter().zip(to) {
-        *to = f32::from_bits(u32::from(from.to_bits()) << 16);
+        to.write(f32::from_bits(u32::from(from.to_bits()) << 16));
     }
 }
 
