@@ -20,11 +20,9 @@ fn templates_that_would_not_end_run_out_of_budget() {
         "{% for i in range(100000) %}{% for j in range(100000) %}{{ i * j }}{% endfor %}{% endfor %}",
         "{{ 'x' * 100000000000 }}",
         "{% set ns = namespace(s='x') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s }}",
-        "{% set ns = namespace(s=['x']) %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}{{ ns.s | tojson }}",
         "{% macro again() %}{{ again() }}{{ again() }}{% endmacro %}{{ again() }}",
         "{% set l = range(1000) | list %}{% for i in range(100000) %}{{ l | tojson(indent=1000) }}{% endfor %}",
         "{{ [1] | tojson(indent=10000000000) }}",
-        "{% set ns = namespace(l=[]) %}{% for i in range(100000) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l | tojson }}",
     ];
     for source in endless {
         let error = render(source).unwrap_err();

@@ -7,6 +7,8 @@ use minijinja::{Error, ErrorKind, State};
 
 /// Nesting that JSON in a prompt does not reach.
 const MAX_DEPTH: usize = 64;
+/// Spaces a level; more is an attack on memory, not a layout.
+const MAX_INDENT: usize = 100;
 
 /// `json.dumps` options that templates use.
 struct Style {
@@ -31,6 +33,10 @@ pub(super) fn to_json(state: &State, value: &Value, positional: Rest<Value>, nam
     named.assert_all_used()?;
     let indent = &options[1];
     let indent = if indent.is_none() || indent.is_undefined() { None } else { Some(usize::try_from(indent.clone())?) };
+    if let Some(indent) = indent.filter(|&indent| indent > MAX_INDENT) {
+        let what = format!("tojson indents by at most {MAX_INDENT} spaces, not {indent}");
+        return Err(Error::new(ErrorKind::InvalidOperation, what));
+    }
     let mut separators = (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned());
     if !options[2].is_none() && !options[2].is_undefined() {
         separators = (options[2].get_item_by_index(0)?.to_string(), options[2].get_item_by_index(1)?.to_string());
