@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use camelid_kernels::{Backend, Directions};
+use camelid_kernels::{Backend, Directions, Weight};
 
 /// Floating-point operations a second of matrix products, best of a tenth of a second.
 pub(crate) fn product_rate<B: Backend>(backend: &B) -> f64 {
@@ -13,7 +13,7 @@ pub(crate) fn product_rate<B: Backend>(backend: &B) -> f64 {
     let mut y = backend.zeros(backend.activation_dtype(), SIZE * SIZE);
     let mut product = || {
         let start = Instant::now();
-        backend.linear(&weight, SIZE, &matrix, None, None, &mut y, false);
+        backend.linear(&weight, SIZE, Weight::Prepared(&matrix), None, None, &mut y, false);
         start.elapsed()
     };
     product();

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use camelid_kernels::{Backend, Compute, Cpu, CpuOptions, DType, Directions, LowRank, Product, Shape};
+use camelid_kernels::{Backend, Compute, Cpu, CpuOptions, DType, Directions, LowRank, Product, Shape, Weight};
 
 /// Rows, inputs, outputs.
 const SHAPES: [(usize, usize, usize); 7] = [
@@ -62,18 +62,19 @@ fn measure(cpu: &Cpu, rows: usize, input: usize, output: usize) {
         buffer
     };
     let activation = cpu.activation_dtype();
-    let weight = cpu.prepare(&buffer(DType::F32, output * input), output, input, Directions::Both);
+    let matrix = cpu.prepare(&buffer(DType::F32, output * input), output, input, Directions::Both);
+    let weight = Weight::Prepared(&matrix);
     let (x, dy) = (buffer(activation, rows * input), buffer(activation, rows * output));
     let (left, right) = (buffer(activation, rows * RANK), buffer(DType::F32, output * RANK));
     let (mut y, mut dx) = (cpu.alloc(activation, rows * output), cpu.alloc(activation, rows * input));
     let mut dweight = cpu.zeros(DType::F32, output * input);
     let operations = 2.0 * (rows * input * output) as f64;
-    let forward = rate(operations, || cpu.linear(&x, rows, &weight, None, None, &mut y, false));
+    let forward = rate(operations, || cpu.linear(&x, rows, weight, None, None, &mut y, false));
     let adapted = rate(operations, || {
         let low_rank = LowRank { left: &left, right: &right, rank: RANK };
-        cpu.linear(&x, rows, &weight, None, Some(low_rank), &mut y, false);
+        cpu.linear(&x, rows, weight, None, Some(low_rank), &mut y, false);
     });
-    let input_gradient = rate(operations, || cpu.linear_input_gradient(&dy, rows, &weight, None, &mut dx, false));
+    let input_gradient = rate(operations, || cpu.linear_input_gradient(&dy, rows, weight, None, &mut dx, false));
     let shape = Shape { m: output, n: input, k: rows };
     let weight_gradient = rate(operations, || cpu.matmul(Product::Tn, shape, 1.0, &dy, &x, &mut dweight, true));
     let name = format!("{rows}x{input}x{output}");

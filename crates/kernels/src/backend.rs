@@ -59,6 +59,23 @@ pub enum Directions {
     Both,
 }
 
+/// A weight `[out, in]` to multiply with.
+pub enum Weight<'a, Buffer, Matrix> {
+    /// In the backend's own layout: for weights that stay as they are.
+    Prepared(&'a Matrix),
+    /// As values: for weights that change with each step. The backend makes its layout for the call and lets it go, so
+    /// that training keeps no second copy of the model.
+    Values { values: &'a Buffer, out: usize, input: usize },
+}
+
+impl<Buffer, Matrix> Clone for Weight<'_, Buffer, Matrix> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Buffer, Matrix> Copy for Weight<'_, Buffer, Matrix> {}
+
 /// A second, thin product added inside a linear layer: `y += left [rows, rank] · right`.
 ///
 /// Forward of a `LoRA` layer: `left = scale · x Aᵀ`, `right = B [out, rank]` (used transposed).
@@ -262,14 +279,12 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// Prepares a weight `[out, in]` for `linear` (and, when asked, `linear_input_gradient`).
     fn prepare(&self, weight: &Self::Buffer, out: usize, input: usize, directions: Directions) -> Self::Matrix;
-    /// Takes new values into a prepared weight, after an optimiser step.
-    fn refresh(&self, matrix: &mut Self::Matrix, weight: &Self::Buffer);
     /// `y [rows, out] (+)= x [rows, in] · Wᵀ + bias + low_rank.left · low_rank.rightᵀ`, where `right` is `[out, rank]`.
     fn linear(
         &self,
         x: &Self::Buffer,
         rows: usize,
-        weight: &Self::Matrix,
+        weight: Weight<'_, Self::Buffer, Self::Matrix>,
         bias: Option<&Self::Buffer>,
         low_rank: Option<LowRank<'_, Self::Buffer>>,
         y: &mut Self::Buffer,
@@ -280,7 +295,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         &self,
         dy: &Self::Buffer,
         rows: usize,
-        weight: &Self::Matrix,
+        weight: Weight<'_, Self::Buffer, Self::Matrix>,
         low_rank: Option<LowRank<'_, Self::Buffer>>,
         dx: &mut Self::Buffer,
         accumulate: bool,
@@ -432,7 +447,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         &self,
         hidden: &Self::Buffer,
         rows: usize,
-        weight: &Self::Matrix,
+        weight: Weight<'_, Self::Buffer, Self::Matrix>,
         softcap: Option<f32>,
         targets: HeadTargets<'_, Self::Buffer>,
         outputs: HeadOutputs<'_, Self::Buffer>,
@@ -442,7 +457,7 @@ pub trait Backend: Send + Sync + Sized + 'static {
         &self,
         hidden: &Self::Buffer,
         rows: usize,
-        weight: &Self::Matrix,
+        weight: Weight<'_, Self::Buffer, Self::Matrix>,
         softcap: Option<f32>,
         targets: HeadTargets<'_, Self::Buffer>,
         log_normalisers: &Self::Buffer,

@@ -8,6 +8,7 @@ use camelid_kernels::{AttentionShape, Backend, RopeShape};
 use crate::arch::{ArchConfig, Linear, Mlp};
 use crate::linear::{AdapterUse, LinearLayer, activations, floats};
 use crate::norm::NormLayer;
+use crate::tensor::Tensor;
 
 pub(crate) struct Block<B: Backend> {
     pub(crate) window: Option<u32>,
@@ -421,22 +422,26 @@ fn head_norm_backward<B: Backend>(
 }
 
 impl<B: Backend> Block<B> {
-    /// The block's norms, in the order of [`ArchConfig::block_norms`].
-    pub(crate) fn norms(&self) -> impl Iterator<Item = &NormLayer<B>> {
-        std::iter::once(&self.before_attention)
+    /// Norms in the order of [`ArchConfig::block_norms`], then linear layers.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<B>> {
+        let norms = std::iter::once(&self.before_attention)
             .chain(&self.query_norm)
             .chain(&self.key_norm)
             .chain(&self.after_attention)
             .chain(std::iter::once(&self.before_mlp))
-            .chain(&self.after_mlp)
+            .chain(&self.after_mlp);
+        norms.flat_map(NormLayer::tensors).chain(self.linears.iter().flat_map(|(_, layer)| layer.tensors()))
     }
 
-    pub(crate) fn norms_mut(&mut self) -> impl Iterator<Item = &mut NormLayer<B>> {
-        std::iter::once(&mut self.before_attention)
+    /// As [`Self::tensors`].
+    pub(crate) fn tensors_mut(&mut self) -> Vec<&mut Tensor<B>> {
+        let norms = std::iter::once(&mut self.before_attention)
             .chain(&mut self.query_norm)
             .chain(&mut self.key_norm)
             .chain(&mut self.after_attention)
             .chain(std::iter::once(&mut self.before_mlp))
-            .chain(&mut self.after_mlp)
+            .chain(&mut self.after_mlp);
+        let linears = self.linears.iter_mut().flat_map(|(_, layer)| layer.tensors_mut());
+        norms.flat_map(NormLayer::tensors_mut).chain(linears).collect()
     }
 }

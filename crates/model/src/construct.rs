@@ -9,7 +9,7 @@ use crate::ModelError;
 use crate::arch::{ArchConfig, BlockNorm, Linear, Norm};
 use crate::arch_hf::invalid;
 use crate::block::{Block, RopeTable};
-use crate::linear::{Adapter, LinearLayer};
+use crate::linear::{Adapter, LinearLayer, LinearWeight};
 use crate::norm::NormLayer;
 use crate::rope_table;
 use crate::tensor::Tensor;
@@ -129,7 +129,11 @@ impl<B: Backend> Builder<'_, B> {
         let (out, input) = self.arch.linear_shape(which);
         let weight = self.tensor(&format!("{path}.weight"), trained)?;
         let directions = if self.is_differentiated(layer) { Directions::Both } else { Directions::Forward };
-        let matrix = self.backend.prepare(&weight.value, out, input, directions);
+        let weight = if trained {
+            LinearWeight::Trained(weight)
+        } else {
+            LinearWeight::Frozen(self.backend.prepare(&weight.value, out, input, directions))
+        };
         let has_bias = self.arch.linear_has_bias(which);
         let bias = if has_bias { Some(self.tensor(&format!("{path}.bias"), trained)?) } else { None };
         let adapter = match self.tuning {
@@ -138,7 +142,7 @@ impl<B: Backend> Builder<'_, B> {
             }
             _ => None,
         };
-        Ok(LinearLayer { out, input, matrix, weight: trained.then_some(weight), bias, adapter })
+        Ok(LinearLayer { out, input, weight, bias, adapter })
     }
 
     /// A starts uniform in ±1/sqrt(in), `peft`'s Kaiming initialisation with a = sqrt(5); B starts at zero, so that the

@@ -97,7 +97,7 @@ impl<B: Backend> Decoder<'_, B> {
         let mut normed = activations(backend, arch.hidden);
         model.final_norm.forward(backend, &last, 1, &mut normed);
         let mut logits = backend.alloc(DType::F32, arch.vocabulary);
-        backend.linear(&normed, 1, &model.head, None, None, &mut logits, false);
+        backend.linear(&normed, 1, model.head_weight(), None, None, &mut logits, false);
         let mut logits = backend.read(&logits, 0, arch.vocabulary);
         if let Some(cap) = arch.logit_softcap {
             for logit in &mut logits {

@@ -79,6 +79,12 @@ pub trait Engine {
     fn backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError>;
     /// Divides, clips, steps and zeroes the gradients.
     fn update(&mut self, update: &Update) -> Result<Updated, ModelError>;
+    /// `backward` for the last micro-batch of a step and then `update`. An engine may carry both out together, which
+    /// takes less memory; after an error some parameters may have been stepped.
+    fn backward_and_update(&mut self, cotangents: &Cotangents, update: &Update) -> Result<Updated, ModelError> {
+        self.backward(cotangents)?;
+        self.update(update)
+    }
     /// Forgets accumulated gradients.
     fn zero_gradients(&mut self);
 

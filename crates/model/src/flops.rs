@@ -24,7 +24,7 @@ pub(crate) fn count<B: Backend>(model: &Transformer<B>, forest: &Forest, gradien
         for (_, linear) in &block.linears {
             let product = 2.0 * rows * (linear.out * linear.input) as f64;
             forward += product;
-            backward += product * if linear.weight.is_some() { 2.0 } else { 1.0 };
+            backward += product * if linear.weight.trained().is_some() { 2.0 } else { 1.0 };
             if let Some(adapter) = &linear.adapter {
                 let product = 2.0 * rows * (adapter.rank * (linear.out + linear.input)) as f64;
                 forward += product;

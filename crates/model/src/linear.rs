@@ -1,6 +1,6 @@
 //! A linear layer, with or without a trained weight, a bias, an adapter.
 
-use camelid_kernels::{Backend, DType, LowRank as LowRankTerm, Product, Shape};
+use camelid_kernels::{Backend, DType, LowRank as LowRankTerm, Product, Shape, Weight};
 
 use crate::tensor::Tensor;
 
@@ -8,11 +8,32 @@ use crate::tensor::Tensor;
 pub(crate) struct LinearLayer<B: Backend> {
     pub(crate) out: usize,
     pub(crate) input: usize,
-    pub(crate) matrix: B::Matrix,
-    /// Master weight, kept only when it is trained.
-    pub(crate) weight: Option<Tensor<B>>,
+    pub(crate) weight: LinearWeight<B>,
     pub(crate) bias: Option<Tensor<B>>,
     pub(crate) adapter: Option<Adapter<B>>,
+}
+
+/// A frozen weight is kept in the layout that is multiplied fastest, a trained one as its values.
+pub(crate) enum LinearWeight<B: Backend> {
+    Frozen(B::Matrix),
+    Trained(Tensor<B>),
+}
+
+impl<B: Backend> LinearWeight<B> {
+    pub(crate) fn trained(&self) -> Option<&Tensor<B>> {
+        if let Self::Trained(tensor) = self { Some(tensor) } else { None }
+    }
+
+    pub(crate) fn trained_mut(&mut self) -> Option<&mut Tensor<B>> {
+        if let Self::Trained(tensor) = self { Some(tensor) } else { None }
+    }
+
+    pub(crate) fn of(&self, out: usize, input: usize) -> Weight<'_, B::Buffer, B::Matrix> {
+        match self {
+            Self::Frozen(matrix) => Weight::Prepared(matrix),
+            Self::Trained(tensor) => Weight::Values { values: &tensor.value, out, input },
+        }
+    }
 }
 
 /// A low-rank term beside a frozen weight.
@@ -53,6 +74,18 @@ impl<B: Backend> Adapter<B> {
 }
 
 impl<B: Backend> LinearLayer<B> {
+    /// Weight (if trained), bias, adapter.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<B>> {
+        let adapter = self.adapter.iter().flat_map(|adapter| [&adapter.a, &adapter.b]);
+        self.weight.trained().into_iter().chain(&self.bias).chain(adapter)
+    }
+
+    /// As [`Self::tensors`].
+    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<B>> {
+        let adapter = self.adapter.iter_mut().flat_map(|adapter| [&mut adapter.a, &mut adapter.b]);
+        self.weight.trained_mut().into_iter().chain(&mut self.bias).chain(adapter)
+    }
+
     fn active(&self, usage: AdapterUse) -> Option<&Adapter<B>> {
         self.adapter.as_ref().filter(|_| usage.active)
     }
@@ -74,7 +107,7 @@ impl<B: Backend> LinearLayer<B> {
         });
         let term =
             low.as_ref().map(|(adapter, left)| LowRankTerm { left, right: &adapter.b.value, rank: adapter.rank });
-        backend.linear(x, rows, &self.matrix, bias, term, y, accumulate);
+        backend.linear(x, rows, self.weight.of(self.out, self.input), bias, term, y, accumulate);
     }
 
     /// Adds to the gradients of what is trained here, and writes (or adds) the gradient of `x` when asked.
@@ -88,11 +121,11 @@ impl<B: Backend> LinearLayer<B> {
         dx: Option<(&mut B::Buffer, bool)>,
     ) {
         let (out, input) = (self.out, self.input);
-        if let Some(gradient) = self.weight.as_mut().and_then(Tensor::gradient_mut) {
+        if let Some((gradient, add)) = self.weight.trained_mut().and_then(|weight| weight.gradient_or_place(backend)) {
             let shape = Shape { m: out, n: input, k: rows };
-            backend.matmul(Product::Tn, shape, 1.0, dy, x, gradient, true);
+            backend.matmul(Product::Tn, shape, 1.0, dy, x, gradient, add);
         }
-        if let Some(gradient) = self.bias.as_mut().and_then(Tensor::gradient_mut) {
+        if let Some(gradient) = self.bias.as_mut().and_then(|bias| bias.gradient_mut(backend)) {
             backend.sum_rows(dy, rows, out, gradient);
         }
         let dlow = match self.adapter.as_mut().filter(|_| usage.active) {
@@ -103,7 +136,7 @@ impl<B: Backend> LinearLayer<B> {
         let term = |right| dlow.as_ref().map(|(left, rank)| LowRankTerm { left, right, rank: *rank });
         match self.active(usage) {
             Some(adapter) if adapter.dropout > 0.0 && usage.dropout_seed.is_some() => {
-                backend.linear_input_gradient(dy, rows, &self.matrix, None, dx, accumulate);
+                backend.linear_input_gradient(dy, rows, self.weight.of(out, input), None, dx, accumulate);
                 if let (Some((left, rank)), Some(seed)) = (&dlow, usage.dropout_seed) {
                     let len = rows * input;
                     let mut through = backend.alloc(backend.activation_dtype(), len);
@@ -115,9 +148,16 @@ impl<B: Backend> LinearLayer<B> {
                 }
             }
             Some(adapter) => {
-                backend.linear_input_gradient(dy, rows, &self.matrix, term(&adapter.a.value), dx, accumulate);
+                backend.linear_input_gradient(
+                    dy,
+                    rows,
+                    self.weight.of(out, input),
+                    term(&adapter.a.value),
+                    dx,
+                    accumulate,
+                );
             }
-            None => backend.linear_input_gradient(dy, rows, &self.matrix, None, dx, accumulate),
+            None => backend.linear_input_gradient(dy, rows, self.weight.of(out, input), None, dx, accumulate),
         }
     }
 }
@@ -139,11 +179,11 @@ fn adapter_backward<B: Backend>(
     let mut dlow = backend.alloc(backend.activation_dtype(), rows * rank);
     let to_rank = Shape { m: rows, n: rank, k: out };
     backend.matmul(Product::Nn, to_rank, adapter.scale, dy, &adapter.b.value, &mut dlow, false);
-    if let Some(gradient) = adapter.b.gradient_mut() {
-        backend.matmul(Product::Tn, Shape { m: out, n: rank, k: rows }, 1.0, dy, &low, gradient, true);
+    if let Some((gradient, add)) = adapter.b.gradient_or_place(backend) {
+        backend.matmul(Product::Tn, Shape { m: out, n: rank, k: rows }, 1.0, dy, &low, gradient, add);
     }
-    if let Some(gradient) = adapter.a.gradient_mut() {
-        backend.matmul(Product::Tn, Shape { m: rank, n: input, k: rows }, 1.0, &dlow, x, gradient, true);
+    if let Some((gradient, add)) = adapter.a.gradient_or_place(backend) {
+        backend.matmul(Product::Tn, Shape { m: rank, n: input, k: rows }, 1.0, &dlow, x, gradient, add);
     }
     (dlow, rank)
 }

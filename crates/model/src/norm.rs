@@ -16,6 +16,14 @@ pub(crate) struct NormLayer<B: Backend> {
 }
 
 impl<B: Backend> NormLayer<B> {
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<B>> {
+        [&self.weight].into_iter().chain(&self.bias)
+    }
+
+    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor<B>> {
+        [&mut self.weight].into_iter().chain(&mut self.bias)
+    }
+
     /// Writes `y` and returns the rows' statistics, which the backward needs.
     pub(crate) fn forward(&self, backend: &B, x: &B::Buffer, rows: usize, y: &mut B::Buffer) -> B::Buffer {
         match (self.kind, &self.bias) {
@@ -53,11 +61,12 @@ impl<B: Backend> NormLayer<B> {
         dx: &mut B::Buffer,
         accumulate: bool,
     ) {
-        let Tensor { value, training, .. } = &mut self.weight;
-        let dweight = training.as_mut().map(|t| &mut t.gradient);
+        // Taken out of the weight for the call, because the call also reads the weight's value.
+        let mut taken = self.weight.take_gradient(backend);
+        let (dweight, value) = (taken.as_mut(), &self.weight.value);
         match (self.kind, &mut self.bias) {
             (Norm::Layer, Some(bias)) => {
-                let parameters = dweight.zip(bias.gradient_mut());
+                let parameters = dweight.zip(bias.gradient_mut(backend));
                 backend.layer_norm_backward(dy, x, rows, self.width, value, statistics, dx, accumulate, parameters);
             }
             (kind, _) => {
@@ -65,5 +74,6 @@ impl<B: Backend> NormLayer<B> {
                 backend.rms_norm_backward(dy, x, rows, self.width, value, offset, statistics, dx, accumulate, dweight);
             }
         }
+        self.weight.put_gradient(taken);
     }
 }

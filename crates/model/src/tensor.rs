@@ -2,6 +2,8 @@
 
 use camelid_kernels::{AdamW, Backend, DType};
 
+use crate::ModelError;
+use crate::arch_hf::invalid;
 use crate::engine::StateTensor;
 
 /// A parameter kept as `f32` values. Frozen matrices are not kept this way: only their prepared form is.
@@ -15,7 +17,8 @@ pub(crate) struct Tensor<B: Backend> {
 
 /// Gradient and optimiser moments, all `f32`.
 pub(crate) struct TrainingState<B: Backend> {
-    pub(crate) gradient: B::Buffer,
+    /// Nothing until a backward pass adds to it, and nothing again after the optimiser's step.
+    pub(crate) gradient: Option<B::Buffer>,
     pub(crate) first_moment: B::Buffer,
     pub(crate) second_moment: B::Buffer,
 }
@@ -23,8 +26,7 @@ pub(crate) struct TrainingState<B: Backend> {
 impl<B: Backend> Tensor<B> {
     pub(crate) fn new(backend: &B, name: String, shape: Vec<usize>, values: &[f32], trained: bool) -> Self {
         let zeros = || backend.zeros(DType::F32, values.len());
-        let training =
-            trained.then(|| TrainingState { gradient: zeros(), first_moment: zeros(), second_moment: zeros() });
+        let training = trained.then(|| TrainingState { gradient: None, first_moment: zeros(), second_moment: zeros() });
         Self { name, shape, value: backend.upload(values), training }
     }
 
@@ -32,8 +34,31 @@ impl<B: Backend> Tensor<B> {
         self.shape.iter().product()
     }
 
-    pub(crate) fn gradient_mut(&mut self) -> Option<&mut B::Buffer> {
-        self.training.as_mut().map(|training| &mut training.gradient)
+    /// The gradient to add to, for a parameter that is trained.
+    pub(crate) fn gradient_mut(&mut self, backend: &B) -> Option<&mut B::Buffer> {
+        let len = self.len();
+        let training = self.training.as_mut()?;
+        Some(training.gradient.get_or_insert_with(|| backend.zeros(DType::F32, len)))
+    }
+
+    /// As [`Self::gradient_mut`], for a product that either adds or overwrites: whether it must add.
+    pub(crate) fn gradient_or_place(&mut self, backend: &B) -> Option<(&mut B::Buffer, bool)> {
+        let len = self.len();
+        let training = self.training.as_mut()?;
+        let add = training.gradient.is_some();
+        Some((training.gradient.get_or_insert_with(|| backend.alloc(DType::F32, len)), add))
+    }
+
+    /// The gradient to add to, out of the tensor; [`Self::put_gradient`] brings it back.
+    pub(crate) fn take_gradient(&mut self, backend: &B) -> Option<B::Buffer> {
+        self.gradient_mut(backend)?;
+        self.training.as_mut()?.gradient.take()
+    }
+
+    pub(crate) fn put_gradient(&mut self, gradient: Option<B::Buffer>) {
+        if let Some(training) = &mut self.training {
+            training.gradient = gradient;
+        }
     }
 
     /// Matrices are decayed, norms and biases are not.
@@ -41,14 +66,34 @@ impl<B: Backend> Tensor<B> {
         self.shape.len() > 1
     }
 
-    /// One optimiser step; the gradient is zeroed for the next.
+    /// One optimiser step; the gradient is let go.
     pub(crate) fn step(&mut self, backend: &B, constants: AdamW) {
         let (decayed, len) = (self.is_decayed(), self.len());
         let Some(training) = &mut self.training else { return };
+        let gradient = training.gradient.take().unwrap_or_else(|| backend.zeros(DType::F32, len));
         let weight_decay = if decayed { constants.weight_decay } else { 0.0 };
-        let TrainingState { gradient, first_moment, second_moment } = training;
-        backend.adamw(AdamW { weight_decay, ..constants }, &mut self.value, gradient, first_moment, second_moment, len);
-        backend.fill(gradient, 0.0);
+        let TrainingState { first_moment, second_moment, .. } = training;
+        backend.adamw(
+            AdamW { weight_decay, ..constants },
+            &mut self.value,
+            &gradient,
+            first_moment,
+            second_moment,
+            len,
+        );
+    }
+
+    /// Sum of squares of the gradient; an error when it is not finite.
+    pub(crate) fn gradient_squares(&self, backend: &B) -> Result<f64, ModelError> {
+        let gradient = self.training.as_ref().and_then(|training| training.gradient.as_ref());
+        let sum = gradient.map_or(0.0, |gradient| backend.sum_of_squares(gradient, self.len()));
+        if sum.is_finite() {
+            return Ok(sum);
+        }
+        Err(invalid(
+            format!("the gradient of {} is not finite", self.name),
+            "lower the learning rate, or look for broken records in this batch (camelid inspect batch)",
+        ))
     }
 
     pub(crate) fn state(&self, backend: &B, suffix: &str, buffer: &B::Buffer) -> StateTensor {

@@ -2,100 +2,87 @@
 
 use std::path::Path;
 
-use camelid_kernels::{AdamW, Backend, Compute, Memory};
+use camelid_kernels::{AdamW, Backend, Compute, DType, Memory};
 use camelid_text::Forest;
 
 use crate::arch_hf::invalid;
+use crate::block::Block;
 use crate::engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
 use crate::io::{ElementType, write_hf_model, write_peft_adapter, write_text};
-use crate::linear::LinearLayer;
 use crate::tensor::Tensor;
-use crate::transformer::Transformer;
+use crate::transformer::{Head, Transformer, outside_blocks_mut};
 use crate::tuning::Tuning;
 use crate::{LoadedModel, ModelError};
 
 const FIRST_MOMENT: &str = ".first_moment";
 const SECOND_MOMENT: &str = ".second_moment";
 
+/// An update that is carried out while the backward pass runs.
+///
+/// Where nothing is clipped, a parameter can be stepped as soon as its own gradient is complete, so the gradients of the
+/// whole model never exist at once (Lv 2023, "Full Parameter Fine-tuning for Large Language Models with Limited
+/// Resources", arXiv 2306.09782, does so for SGD).
+pub(crate) struct EagerUpdate {
+    constants: AdamW,
+    /// Of the gradients so far, before they are divided.
+    squares: f64,
+}
+
+impl EagerUpdate {
+    pub(crate) fn step<B: Backend>(&mut self, backend: &B, tensors: Vec<&mut Tensor<B>>) -> Result<(), ModelError> {
+        for tensor in tensors {
+            self.squares += tensor.gradient_squares(backend)?;
+            tensor.step(backend, self.constants);
+        }
+        Ok(())
+    }
+}
+
 impl<B: Backend> Transformer<B> {
     /// Every tensor kept as values, in the order of the forward pass. The order is part of the checkpoint and of the
     /// gradient norm's sum.
     fn tensors(&self) -> Vec<&Tensor<B>> {
         let mut list = vec![&self.embedding];
-        for block in &self.blocks {
-            for norm in block.norms() {
-                list.push(&norm.weight);
-                list.extend(&norm.bias);
-            }
-            for (_, linear) in &block.linears {
-                list.extend(&linear.weight);
-                list.extend(&linear.bias);
-                list.extend(linear.adapter.iter().flat_map(|adapter| [&adapter.a, &adapter.b]));
-            }
+        list.extend(self.blocks.iter().flat_map(Block::tensors));
+        list.extend(self.final_norm.tensors());
+        if let Head::Own(weight) = &self.head {
+            list.extend(weight.trained());
         }
-        list.push(&self.final_norm.weight);
-        list.extend(&self.final_norm.bias);
-        list.extend(&self.head_weight);
         list
     }
 
     fn for_each_tensor_mut(&mut self, visit: &mut dyn FnMut(&B, &mut Tensor<B>)) {
-        let backend = &self.backend;
-        visit(backend, &mut self.embedding);
-        for block in &mut self.blocks {
-            for norm in block.norms_mut() {
-                visit(backend, &mut norm.weight);
-                norm.bias.iter_mut().for_each(|bias| visit(backend, bias));
-            }
-            for (_, linear) in &mut block.linears {
-                let LinearLayer { weight, bias, adapter, .. } = linear;
-                weight.iter_mut().chain(bias).for_each(|tensor| visit(backend, tensor));
-                if let Some(adapter) = adapter {
-                    visit(backend, &mut adapter.a);
-                    visit(backend, &mut adapter.b);
-                }
-            }
+        let Self { backend, embedding, blocks, final_norm, head, .. } = self;
+        let outside = outside_blocks_mut(embedding, final_norm, head);
+        for tensor in outside.into_iter().chain(blocks.iter_mut().flat_map(Block::tensors_mut)) {
+            visit(backend, tensor);
         }
-        visit(backend, &mut self.final_norm.weight);
-        self.final_norm.bias.iter_mut().chain(&mut self.head_weight).for_each(|tensor| visit(backend, tensor));
     }
 
     fn trained(&self) -> impl Iterator<Item = &Tensor<B>> {
         self.tensors().into_iter().filter(|tensor| tensor.training.is_some())
     }
 
-    /// New master values into the form that is multiplied.
-    fn refresh_matrices(&mut self) {
-        let backend = &self.backend;
-        for block in &mut self.blocks {
-            for (_, linear) in &mut block.linears {
-                if let Some(weight) = &linear.weight {
-                    backend.refresh(&mut linear.matrix, &weight.value);
-                }
-            }
-        }
-        if let Some(weight) = &self.head_weight {
-            backend.refresh(&mut self.head, &weight.value);
-        } else if self.arch.tied && self.embedding.training.is_some() {
-            backend.refresh(&mut self.head, &self.embedding.value);
-        }
-    }
-
     /// Global norm of the gradients divided by `denominator`; an error names the first that is not finite.
     fn gradient_norm(&self, denominator: f64) -> Result<f64, ModelError> {
         let mut sum = 0.0;
         for tensor in self.trained() {
-            let Some(training) = &tensor.training else { continue };
-            let part = self.backend.sum_of_squares(&training.gradient, tensor.len());
-            if !part.is_finite() {
-                return Err(invalid(
-                    format!("the gradient of {} is not finite", tensor.name),
-                    "lower the learning rate, or look for broken records in this batch (camelid inspect batch)",
-                ));
-            }
-            sum += part;
+            sum += tensor.gradient_squares(&self.backend)?;
         }
         Ok(sum.sqrt() / denominator)
+    }
+
+    /// Constants of the next step.
+    fn constants(&self, update: &Update, clip: f64) -> AdamW {
+        AdamW {
+            learning_rate: update.learning_rate,
+            beta1: update.beta1,
+            beta2: update.beta2,
+            epsilon: update.epsilon,
+            weight_decay: update.weight_decay,
+            step: self.step + 1,
+            gradient_scale: (clip / update.denominator) as f32,
+        }
     }
 
     /// Values of a tensor of the finished model under its checkpoint name: trained ones from the device, the rest from
@@ -120,38 +107,34 @@ impl<B: Backend> Engine for Transformer<B> {
     }
 
     fn backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
-        self.run_backward(cotangents)
+        self.run_backward(cotangents, None)
     }
 
     fn update(&mut self, update: &Update) -> Result<Updated, ModelError> {
-        if !(update.denominator > 0.0 && update.denominator.is_finite()) {
-            let reason = format!("an update was asked to divide by {}", update.denominator);
-            return Err(invalid(reason, "a batch must train at least one token"));
-        }
+        check_denominator(update)?;
         let grad_norm = self.gradient_norm(update.denominator)?;
         let clip =
             if grad_norm > f64::from(update.max_grad_norm) { f64::from(update.max_grad_norm) / grad_norm } else { 1.0 };
-        self.step += 1;
-        let constants = AdamW {
-            learning_rate: update.learning_rate,
-            beta1: update.beta1,
-            beta2: update.beta2,
-            epsilon: update.epsilon,
-            weight_decay: update.weight_decay,
-            step: self.step,
-            gradient_scale: (clip / update.denominator) as f32,
-        };
+        let constants = self.constants(update, clip);
         self.for_each_tensor_mut(&mut |backend, tensor| tensor.step(backend, constants));
-        self.refresh_matrices();
+        self.step = constants.step;
         Ok(Updated { grad_norm, step: self.step })
     }
 
+    fn backward_and_update(&mut self, cotangents: &Cotangents, update: &Update) -> Result<Updated, ModelError> {
+        if update.max_grad_norm.is_finite() {
+            self.backward(cotangents)?;
+            return self.update(update);
+        }
+        check_denominator(update)?;
+        let mut eager = EagerUpdate { constants: self.constants(update, 1.0), squares: 0.0 };
+        self.run_backward(cotangents, Some(&mut eager))?;
+        self.step = eager.constants.step;
+        Ok(Updated { grad_norm: eager.squares.sqrt() / update.denominator, step: self.step })
+    }
+
     fn zero_gradients(&mut self) {
-        self.for_each_tensor_mut(&mut |backend, tensor| {
-            if let Some(gradient) = tensor.gradient_mut() {
-                backend.fill(gradient, 0.0);
-            }
-        });
+        self.for_each_tensor_mut(&mut |_, tensor| tensor.put_gradient(None));
     }
 
     fn decode_log_probs(&mut self, tokens: &[u32], from: usize) -> Result<Vec<f32>, ModelError> {
@@ -194,7 +177,6 @@ impl<B: Backend> Engine for Transformer<B> {
         });
         outcome?;
         self.step = step;
-        self.refresh_matrices();
         self.zero_gradients();
         Ok(())
     }
@@ -202,7 +184,11 @@ impl<B: Backend> Engine for Transformer<B> {
     fn visit_gradients(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
         for tensor in self.trained() {
             if let Some(training) = &tensor.training {
-                visit(tensor.state(&self.backend, "", &training.gradient))?;
+                let zeros = || self.backend.zeros(DType::F32, tensor.len());
+                match &training.gradient {
+                    Some(gradient) => visit(tensor.state(&self.backend, "", gradient))?,
+                    None => visit(tensor.state(&self.backend, "", &zeros()))?,
+                }
             }
         }
         Ok(())
@@ -241,6 +227,14 @@ impl<B: Backend> Engine for Transformer<B> {
         };
         format!("{}, {precision}", self.backend.name())
     }
+}
+
+fn check_denominator(update: &Update) -> Result<(), ModelError> {
+    if update.denominator > 0.0 && update.denominator.is_finite() {
+        return Ok(());
+    }
+    let reason = format!("an update was asked to divide by {}", update.denominator);
+    Err(invalid(reason, "a batch must train at least one token"))
 }
 
 fn restore<B: Backend>(

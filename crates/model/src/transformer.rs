@@ -1,6 +1,6 @@
 //! The model on a device: embedding, blocks, head; forward and backward over a forest.
 
-use camelid_kernels::{Backend, DType, Directions, HeadCotangents, HeadOutputs, HeadTargets};
+use camelid_kernels::{Backend, DType, Directions, HeadCotangents, HeadOutputs, HeadTargets, Weight};
 use camelid_text::Forest;
 use serde_json::Value as Json;
 
@@ -10,9 +10,10 @@ use crate::batch::Batch;
 use crate::block::{Block, Pass, RopeTable, Saved};
 use crate::construct::{Builder, check_tuning, lowest_trained};
 use crate::engine::{Cotangents, Scores, Want};
-use crate::linear::{activations, floats};
+use crate::linear::{LinearWeight, activations, floats};
 use crate::norm::NormLayer;
 use crate::tensor::Tensor;
+use crate::training::EagerUpdate;
 use crate::tuning::Tuning;
 use crate::weights::{LoadedModel, WeightSource};
 use crate::{ModelError, arch::Linear};
@@ -38,9 +39,7 @@ pub struct Transformer<B: Backend> {
     pub(crate) embedding: Tensor<B>,
     pub(crate) blocks: Vec<Block<B>>,
     pub(crate) final_norm: NormLayer<B>,
-    /// Its own tensor when the head is not tied and trained.
-    pub(crate) head_weight: Option<Tensor<B>>,
-    pub(crate) head: B::Matrix,
+    pub(crate) head: Head<B>,
     pub(crate) ropes: Vec<RopeTable<B>>,
     rope_positions: usize,
     lowest_trained: Option<usize>,
@@ -48,6 +47,13 @@ pub struct Transformer<B: Backend> {
     pub(crate) step: u64,
     /// What the last forward left for the backward.
     kept: Option<Kept<B>>,
+}
+
+/// The weight of the output projection.
+pub(crate) enum Head<B: Backend> {
+    /// The embedding table, which is trained.
+    Embedding,
+    Own(LinearWeight<B>),
 }
 
 struct Kept<B: Backend> {
@@ -84,11 +90,14 @@ impl<B: Backend> Transformer<B> {
         let full = tuning == Tuning::Full;
         let directions = if tuning == Tuning::Frozen { Directions::Forward } else { Directions::Both };
         let mut embedding = builder.tensor(arch.embedding_name(), full)?;
-        let (head, head_weight) = if arch.tied {
-            (backend.prepare(&embedding.value, arch.vocabulary, arch.hidden, directions), None)
-        } else {
-            let weight = builder.tensor(arch.head_name(), full)?;
-            (backend.prepare(&weight.value, arch.vocabulary, arch.hidden, directions), full.then_some(weight))
+        let prepare = |table: &Tensor<B>| {
+            LinearWeight::Frozen(backend.prepare(&table.value, arch.vocabulary, arch.hidden, directions))
+        };
+        let head = match (arch.tied, full) {
+            (true, true) => Head::Embedding,
+            (true, false) => Head::Own(prepare(&embedding)),
+            (false, true) => Head::Own(LinearWeight::Trained(builder.tensor(arch.head_name(), true)?)),
+            (false, false) => Head::Own(prepare(&builder.tensor(arch.head_name(), false)?)),
         };
         if !full {
             // A frozen table is only looked up; the residual stream it starts is f32 all the same.
@@ -116,7 +125,6 @@ impl<B: Backend> Transformer<B> {
             embedding,
             blocks,
             final_norm,
-            head_weight,
             head,
             ropes,
             rope_positions: positions,
@@ -137,6 +145,10 @@ impl<B: Backend> Transformer<B> {
     /// Heads whose q, k and v come out of one matrix.
     pub(crate) fn fused_heads(&self) -> Option<usize> {
         self.arch.linears().contains(&Linear::QueryKeyValue).then_some(self.arch.heads)
+    }
+
+    pub(crate) fn head_weight(&self) -> Weight<'_, B::Buffer, B::Matrix> {
+        head_weight(&self.arch, &self.head, &self.embedding)
     }
 
     /// Makes sure the rotary tables reach this many positions.
@@ -198,7 +210,7 @@ impl<B: Backend> Transformer<B> {
         backend.head(
             &normed,
             targets.rows,
-            &self.head,
+            self.head_weight(),
             self.arch.logit_softcap,
             HeadTargets { rows: &targets.local_rows, tokens: &targets.tokens, count: targets.count },
             HeadOutputs {
@@ -230,7 +242,12 @@ impl<B: Backend> Transformer<B> {
         Ok(scores)
     }
 
-    pub(crate) fn run_backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
+    /// With `eager`, each parameter is stepped as soon as its gradient is complete.
+    pub(crate) fn run_backward(
+        &mut self,
+        cotangents: &Cotangents,
+        mut eager: Option<&mut EagerUpdate>,
+    ) -> Result<(), ModelError> {
         let Some(kept) = self.kept.take() else {
             return Err(invalid("backward was called without a forward that kept gradients", "set want.gradients"));
         };
@@ -245,22 +262,23 @@ impl<B: Backend> Transformer<B> {
         let dlog_probs = backend.upload(&cotangents.log_probs);
         let dentropies = (!cotangents.entropies.is_empty()).then(|| backend.upload(&cotangents.entropies));
         let mut dnormed = activations(backend, targets.rows * hidden);
-        let head_gradient = match &mut self.head_weight {
-            Some(weight) => weight.gradient_mut(),
-            None if self.arch.tied => self.embedding.gradient_mut(),
-            None => None,
-        };
+        // Out of its tensor for the call, because the call also reads the tensor's value.
+        let mut head_gradient =
+            trained_head(&mut self.head, &mut self.embedding).and_then(|head| head.take_gradient(backend));
         backend.head_backward(
             &normed,
             targets.rows,
-            &self.head,
+            head_weight(&self.arch, &self.head, &self.embedding),
             self.arch.logit_softcap,
             HeadTargets { rows: &targets.local_rows, tokens: &targets.tokens, count: targets.count },
             &log_normalisers,
             HeadCotangents { log_probs: &dlog_probs, entropies: dentropies.as_ref() },
             &mut dnormed,
-            head_gradient,
+            head_gradient.as_mut(),
         );
+        if let Some(tensor) = trained_head(&mut self.head, &mut self.embedding) {
+            tensor.put_gradient(head_gradient);
+        }
         let mut dpredicting = floats(backend, targets.rows * hidden);
         self.final_norm.backward(backend, &dnormed, &predicting, &statistics, targets.rows, &mut dpredicting, false);
         let mut dx = backend.zeros(DType::F32, rows * hidden);
@@ -283,11 +301,20 @@ impl<B: Backend> Transformer<B> {
                 noise_seed,
                 layer,
             };
-            self.blocks[layer].backward(&pass, saved, &mut dx, layer > lowest || embedding_is_trained);
+            let block = &mut self.blocks[layer];
+            block.backward(&pass, saved, &mut dx, layer > lowest || embedding_is_trained);
+            if let Some(eager) = &mut eager {
+                // Nothing below reads this block's parameters again.
+                eager.step(&self.backend, block.tensors_mut())?;
+            }
         }
         let factor = self.arch.embedding_factor;
-        if let Some(gradient) = self.embedding.gradient_mut() {
+        if let Some(gradient) = self.embedding.gradient_mut(&self.backend) {
             self.backend.embed_backward(&dx, &batch.ids, rows, hidden, factor, gradient);
+        }
+        if let Some(eager) = eager {
+            let outside = outside_blocks_mut(&mut self.embedding, &mut self.final_norm, &mut self.head);
+            eager.step(&self.backend, outside)?;
         }
         Ok(())
     }
@@ -312,6 +339,40 @@ impl<B: Backend> Transformer<B> {
             layer,
         }
     }
+}
+
+fn head_weight<'a, B: Backend>(
+    arch: &ArchConfig,
+    head: &'a Head<B>,
+    embedding: &'a Tensor<B>,
+) -> Weight<'a, B::Buffer, B::Matrix> {
+    let (out, input) = (arch.vocabulary, arch.hidden);
+    match head {
+        Head::Embedding => Weight::Values { values: &embedding.value, out, input },
+        Head::Own(weight) => weight.of(out, input),
+    }
+}
+
+/// The tensor that holds the output projection, if it is trained.
+fn trained_head<'a, B: Backend>(head: &'a mut Head<B>, embedding: &'a mut Tensor<B>) -> Option<&'a mut Tensor<B>> {
+    match head {
+        Head::Embedding => Some(embedding),
+        Head::Own(weight) => weight.trained_mut(),
+    }
+}
+
+/// The tensors that belong to no block.
+pub(crate) fn outside_blocks_mut<'a, B: Backend>(
+    embedding: &'a mut Tensor<B>,
+    final_norm: &'a mut NormLayer<B>,
+    head: &'a mut Head<B>,
+) -> Vec<&'a mut Tensor<B>> {
+    let mut list = vec![embedding];
+    list.extend(final_norm.tensors_mut());
+    if let Head::Own(weight) = head {
+        list.extend(weight.trained_mut());
+    }
+    list
 }
 
 /// α / sqrt(L · d) for each row, L the length of the longest branch of its tree (Jain 2023, algorithm 1).

@@ -130,11 +130,14 @@ impl Trainer<'_> {
         let last = (first + plan.batch_size as u64).min(plan.records(training.len()));
         let records: Vec<&Encoded> = (first..last).map(|place| &training[order.record(place)]).collect();
         let (mut loss, mut accuracy, mut flops) = (Reduced::default(), Reduced::default(), 0.0);
-        for (index, forest) in micro_batches(&records, plan.tokens_per_micro_batch).into_iter().enumerate() {
+        let learning_rate = plan.schedule.at(progress.step, total);
+        let forests = micro_batches(&records, plan.tokens_per_micro_batch);
+        let mut updated = None;
+        for (index, forest) in forests.iter().enumerate() {
             let noise_seed = noise_seed(plan.seed, progress.step, index as u64);
             let want = Want { gradients: true, noise_seed: Some(noise_seed), ..Want::default() };
-            let outcome = score(engine, &forest, plan, want)?;
-            flops += engine.flops(&forest, true);
+            let outcome = score(engine, forest, plan, want)?;
+            flops += engine.flops(forest, true);
             loss += outcome.loss;
             accuracy += metric(&outcome, "mean_token_accuracy");
             if !loss.sum.is_finite() {
@@ -142,18 +145,23 @@ impl Trainer<'_> {
                 let records = names.join(", ");
                 return Err(TrainError::Diverged { step: progress.step + 1, loss: loss.sum, records });
             }
-            engine.backward(&Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new() })?;
+            let cotangents = Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new() };
+            if index + 1 < forests.len() {
+                engine.backward(&cotangents)?;
+                continue;
+            }
+            let update = Update {
+                learning_rate: learning_rate as f32,
+                denominator: loss.count,
+                max_grad_norm: plan.max_grad_norm,
+                beta1: plan.beta1,
+                beta2: plan.beta2,
+                epsilon: plan.epsilon,
+                weight_decay: plan.weight_decay,
+            };
+            updated = Some(engine.backward_and_update(&cotangents, &update)?);
         }
-        let learning_rate = plan.schedule.at(progress.step, total);
-        let updated = engine.update(&Update {
-            learning_rate: learning_rate as f32,
-            denominator: loss.count,
-            max_grad_norm: plan.max_grad_norm,
-            beta1: plan.beta1,
-            beta2: plan.beta2,
-            epsilon: plan.epsilon,
-            weight_decay: plan.weight_decay,
-        })?;
+        let grad_norm = updated.map_or(f64::NAN, |updated| updated.grad_norm);
         let tokens: usize = records.iter().map(|record| record.tokens.len()).sum();
         progress.step += 1;
         progress.num_tokens += tokens as u64;
@@ -162,7 +170,7 @@ impl Trainer<'_> {
             step: progress.step,
             epoch: last as f64 / training.len() as f64,
             loss: loss.mean().unwrap_or(f64::NAN),
-            grad_norm: updated.grad_norm,
+            grad_norm,
             learning_rate,
             num_tokens: progress.num_tokens,
             mean_token_accuracy: accuracy.mean().unwrap_or(f64::NAN),

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use camelid_kernels::{Backend, Compute, Cpu, CpuOptions, DType, Directions, Product, Shape};
+use camelid_kernels::{Backend, Compute, Cpu, CpuOptions, DType, Directions, Product, Shape, Weight};
 use serde_json::json;
 
 use crate::cli::{ComputeChoice, MachineArgs};
@@ -77,12 +77,14 @@ fn gigaflops<B: Backend>(backend: &B, form: Form, rows: usize, input: usize, out
         Form::Forward => {
             let matrix = backend.prepare(&weight, output, input, Directions::Forward);
             let mut y = backend.zeros(activation, rows * output);
-            rate(rows, input, output, || backend.linear(&x, rows, &matrix, None, None, &mut y, false))
+            rate(rows, input, output, || backend.linear(&x, rows, Weight::Prepared(&matrix), None, None, &mut y, false))
         }
         Form::InputGradient => {
             let matrix = backend.prepare(&weight, output, input, Directions::Both);
             let mut dx = backend.zeros(activation, rows * input);
-            rate(rows, input, output, || backend.linear_input_gradient(&dy, rows, &matrix, None, &mut dx, false))
+            rate(rows, input, output, || {
+                backend.linear_input_gradient(&dy, rows, Weight::Prepared(&matrix), None, &mut dx, false)
+            })
         }
         Form::WeightGradient => {
             let mut gradient = backend.zeros(DType::F32, output * input);

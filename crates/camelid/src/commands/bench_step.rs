@@ -73,8 +73,7 @@ pub(crate) fn run(bench: &StepBench<'_>) -> anyhow::Result<()> {
         let start = Instant::now();
         let scores = engine.forward(&forest, Want { gradients: true, ..Want::default() })?;
         let cotangents = Cotangents { log_probs: vec![-1.0; scores.log_probs.len()], entropies: Vec::new() };
-        engine.backward(&cotangents)?;
-        engine.update(&update)?;
+        engine.backward_and_update(&cotangents, &update)?;
         loss = -scores.log_probs.iter().map(|&p| f64::from(p)).sum::<f64>() / update.denominator;
         if step >= WARM_UP {
             seconds.push(start.elapsed().as_secs_f64());

@@ -15,9 +15,9 @@ use self::softmax::{RowCotangent, RowSoftmax, Statistics};
 use super::buffer::{Buffer, Values, ValuesMut};
 use super::gemm::blocking::{self, Multiplication, Output, Panels};
 use super::gemm::packing::{LEFT_LANES, Operand, RIGHT_LANES};
-use super::gemm::{PackedMatrix, Place};
+use super::gemm::{self, CpuWeight, Place, Right};
 use super::simd::Context;
-use crate::backend::{Compute, DType, HeadCotangents, HeadOutputs, HeadTargets};
+use crate::backend::{Compute, DType, HeadCotangents, HeadOutputs, HeadTargets, Weight};
 
 /// Left panels and rows of a tile of logits.
 const TILE_PANELS: usize = 8;
@@ -27,6 +27,8 @@ const TILE_COLUMNS: usize = 512;
 /// Tiles of rows, and vocabulary, of the block of cotangents that the backward keeps.
 const BLOCK_TILES: usize = 10;
 const BLOCK_COLUMNS: usize = 4 * TILE_COLUMNS;
+/// Groups of columns whose weights the forward lays out at once, where they come as values.
+const STRETCH_GROUPS: usize = 8;
 /// Rows whose statistics one task joins.
 const ROWS_AT_ONCE: usize = 32;
 
@@ -35,26 +37,38 @@ const ROWS_AT_ONCE: usize = 32;
 struct Projection<'a> {
     hidden: Values<'a>,
     rows: usize,
-    weight: &'a PackedMatrix,
+    weight: CpuWeight<'a>,
+    vocabulary: usize,
+    /// Width of `hidden`.
+    input: usize,
     softcap: Option<f32>,
 }
 
-impl Projection<'_> {
-    fn hidden_rows(&self, rows: Range<usize>) -> Values<'_> {
-        let width = self.weight.input();
-        let range = rows.start * width..rows.end * width;
-        match self.hidden {
-            Values::F32(values) => Values::F32(&values[range]),
-            Values::Bf16(values) => Values::Bf16(&values[range]),
-        }
+/// Panels of the projection for a stretch of the vocabulary.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    panels: Panels<'a>,
+    first: usize,
+}
+
+impl<'a> Projection<'a> {
+    fn new(hidden: &'a Buffer, rows: usize, weight: CpuWeight<'a>, softcap: Option<f32>) -> Self {
+        let (vocabulary, input) = gemm::sizes(weight);
+        Self { hidden: hidden.values(), rows, weight, vocabulary, input, softcap }
+    }
+
+    fn hidden_rows(&self, rows: Range<usize>) -> Values<'a> {
+        self.hidden.part(rows.start * self.input..rows.end * self.input)
     }
 
     /// Capped logits of a tile, in rows of `columns.len()`.
-    fn tile(&self, ctx: &Context<'_>, rows: Range<usize>, columns: Range<usize>) -> Buffer {
+    fn tile(&self, ctx: &Context<'_>, stretch: Stretch<'_>, rows: Range<usize>, columns: Range<usize>) -> Buffer {
+        let Stretch { panels: Panels { words, stride }, first } = stretch;
+        let skipped = (columns.start - first) / RIGHT_LANES * stride;
         let mut logits = ctx.pool.buffer(DType::F32, rows.len() * columns.len());
         let multiplication = Multiplication {
-            left: Operand::rows(self.hidden_rows(rows.clone()), rows.len(), self.weight.input()),
-            right: self.weight.forward_panels(ctx, columns.start),
+            left: Operand::rows(self.hidden_rows(rows.clone()), rows.len(), self.input),
+            right: Panels { words: &words[skipped..], stride },
             columns: columns.len(),
             extra: None,
             factor: 1.0,
@@ -111,26 +125,38 @@ impl<'a> TargetsByRow<'a> {
 
 /// Softmax statistics of each row, and the logit of each target.
 fn score(ctx: &Context<'_>, projection: &Projection<'_>, targets: &TargetsByRow<'_>) -> (Vec<RowSoftmax>, Vec<f32>) {
-    let (rows, vocabulary) = (projection.rows, projection.weight.out());
+    let (rows, vocabulary) = (projection.rows, projection.vocabulary);
     let tiles = rows.div_ceil(TILE_ROWS);
     let groups = vocabulary.div_ceil(TILE_COLUMNS);
     let none = Statistics { max: f32::NEG_INFINITY, sum: 0.0, weighted: 0.0 };
     let mut parts = vec![none; groups * tiles * TILE_ROWS];
     let logits_of_targets: Vec<AtomicU32> = targets.tokens.iter().map(|_| AtomicU32::new(0)).collect();
-    ctx.threads.run_chunks(&mut parts, TILE_ROWS, |task, parts| {
-        // Tasks next to each other share a group's weights.
-        let (group, tile) = (task / tiles, task % tiles);
-        let tile_rows = tile * TILE_ROWS..rows.min((tile + 1) * TILE_ROWS);
-        let columns = group * TILE_COLUMNS..vocabulary.min((group + 1) * TILE_COLUMNS);
-        let logits = projection.tile(ctx, tile_rows.clone(), columns.clone());
-        for ((row, part), logits) in tile_rows.zip(parts).zip(logits.f32().chunks_exact(columns.len())) {
-            *part = softmax::statistics(ctx.level, logits);
-            for (target, place) in targets.within(row, columns.clone()) {
-                // Each target's token lies in one tile, so there is one writer.
-                logits_of_targets[target].store(logits[place].to_bits(), Ordering::Relaxed);
+    // A weight given as values is laid out a stretch at a time.
+    let stretch_groups = match projection.weight {
+        Weight::Prepared(_) => groups,
+        Weight::Values { .. } => STRETCH_GROUPS,
+    };
+    for (stretch, parts) in parts.chunks_mut((stretch_groups * tiles * TILE_ROWS).max(1)).enumerate() {
+        let first_group = stretch * stretch_groups;
+        let first = first_group * TILE_COLUMNS;
+        let end = vocabulary.min(first + stretch_groups * TILE_COLUMNS);
+        let right = Right::forward(ctx, projection.weight, first..end);
+        let stretch = Stretch { panels: right.panels(), first };
+        ctx.threads.run_chunks(parts, TILE_ROWS, |task, parts| {
+            // Tasks next to each other share a group's weights.
+            let (group, tile) = (first_group + task / tiles, task % tiles);
+            let tile_rows = tile * TILE_ROWS..rows.min((tile + 1) * TILE_ROWS);
+            let columns = group * TILE_COLUMNS..vocabulary.min((group + 1) * TILE_COLUMNS);
+            let logits = projection.tile(ctx, stretch, tile_rows.clone(), columns.clone());
+            for ((row, part), logits) in tile_rows.zip(parts).zip(logits.f32().chunks_exact(columns.len())) {
+                *part = softmax::statistics(ctx.level, logits);
+                for (target, place) in targets.within(row, columns.clone()) {
+                    // Each target's token lies in one tile, so there is one writer.
+                    logits_of_targets[target].store(logits[place].to_bits(), Ordering::Relaxed);
+                }
             }
-        }
-    });
+        });
+    }
     let mut softmaxes = vec![RowSoftmax::default(); rows];
     ctx.threads.run_chunks(&mut softmaxes, ROWS_AT_ONCE, |task, softmaxes| {
         for (offset, softmax) in softmaxes.iter_mut().enumerate() {
@@ -147,13 +173,13 @@ pub(crate) fn head(
     ctx: &Context<'_>,
     hidden: &Buffer,
     rows: usize,
-    weight: &PackedMatrix,
+    weight: CpuWeight<'_>,
     softcap: Option<f32>,
     targets: HeadTargets<'_, Buffer>,
     outputs: HeadOutputs<'_, Buffer>,
 ) {
-    let projection = Projection { hidden: hidden.values(), rows, weight, softcap };
-    let by_row = TargetsByRow::new(targets, rows, weight.out());
+    let projection = Projection::new(hidden, rows, weight, softcap);
+    let by_row = TargetsByRow::new(targets, rows, projection.vocabulary);
     let (softmaxes, logits) = score(ctx, &projection, &by_row);
     let HeadOutputs { log_probs, mut entropies, hits, log_normalisers } = outputs;
     for (to, softmax) in log_normalisers.f32_mut().iter_mut().zip(&softmaxes) {
@@ -176,7 +202,7 @@ pub(crate) fn head_backward(
     ctx: &Context<'_>,
     hidden: &Buffer,
     rows: usize,
-    weight: &PackedMatrix,
+    weight: CpuWeight<'_>,
     softcap: Option<f32>,
     targets: HeadTargets<'_, Buffer>,
     log_normalisers: &Buffer,
@@ -184,8 +210,8 @@ pub(crate) fn head_backward(
     dhidden: &mut Buffer,
     mut dweight: Option<&mut Buffer>,
 ) {
-    let projection = Projection { hidden: hidden.values(), rows, weight, softcap };
-    let by_row = TargetsByRow::new(targets, rows, weight.out());
+    let projection = Projection::new(hidden, rows, weight, softcap);
+    let by_row = TargetsByRow::new(targets, rows, projection.vocabulary);
     let of_log_probs = cotangents.log_probs.f32();
     let sum = |values: &[f32], row: usize| values[by_row.of(row)].iter().sum::<f32>();
     // The forward does not hand entropies of rows on, so they are computed again where they are wanted.
@@ -198,7 +224,7 @@ pub(crate) fn head_backward(
             entropy: of_entropies.as_ref().map_or(0.0, |(_, softmaxes)| softmaxes[row].entropy as f32),
         })
         .collect();
-    let (input, vocabulary) = (weight.input(), weight.out());
+    let (input, vocabulary) = (projection.input, projection.vocabulary);
     let kept = match ctx.compute {
         Compute::F32 => DType::F32,
         Compute::Bf16 => DType::Bf16,
@@ -215,9 +241,11 @@ pub(crate) fn head_backward(
         for first in (0..vocabulary).step_by(BLOCK_COLUMNS) {
             let columns = first..vocabulary.min(first + BLOCK_COLUMNS);
             let mut dlogits = ctx.pool.buffer(kept, depth * columns.len());
+            let (forward, backward) =
+                (Right::forward(ctx, weight, columns.clone()), Right::backward(ctx, weight, columns.clone()));
             logit_cotangents(
                 ctx,
-                &projection,
+                (&projection, Stretch { panels: forward.panels(), first }),
                 (&by_row, of_log_probs, &terms),
                 block_rows.clone(),
                 columns.clone(),
@@ -225,7 +253,7 @@ pub(crate) fn head_backward(
             );
             let to_hidden = Multiplication {
                 left: Operand::rows(dlogits.values(), depth, columns.len()),
-                right: weight.backward_panels(ctx, first),
+                right: backward.panels(),
                 columns: input,
                 extra: None,
                 factor: 1.0,
@@ -255,7 +283,7 @@ pub(crate) fn head_backward(
 /// Cotangents of the logits of some rows and columns, in rows of `columns.len()`.
 fn logit_cotangents(
     ctx: &Context<'_>,
-    projection: &Projection<'_>,
+    (projection, stretch): (&Projection<'_>, Stretch<'_>),
     (targets, of_log_probs, terms): (&TargetsByRow<'_>, &[f32], &[RowCotangent]),
     rows: Range<usize>,
     columns: Range<usize>,
@@ -269,7 +297,7 @@ fn logit_cotangents(
         let (row_offset, column_offset) = (tile * TILE_ROWS, group * TILE_COLUMNS);
         let rows = rows.start + row_offset..rows.end.min(rows.start + row_offset + TILE_ROWS);
         let columns = columns.start + column_offset..columns.end.min(columns.start + column_offset + TILE_COLUMNS);
-        let mut logits = projection.tile(ctx, rows.clone(), columns.clone());
+        let mut logits = projection.tile(ctx, stretch, rows.clone(), columns.clone());
         for (offset, logits) in logits.f32_mut().chunks_exact_mut(columns.len()).enumerate() {
             let row = rows.start + offset;
             // The targets' own terms need the logits that the next call overwrites; there are few.

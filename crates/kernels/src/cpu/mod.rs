@@ -190,15 +190,11 @@ impl Backend for Cpu {
         gemm::prepare(&self.context(), weight, out, input, directions)
     }
 
-    fn refresh(&self, matrix: &mut PackedMatrix, weight: &Buffer) {
-        gemm::refresh(&self.context(), matrix, weight);
-    }
-
     fn linear(
         &self,
         x: &Buffer,
         rows: usize,
-        weight: &PackedMatrix,
+        weight: Weight<'_, Buffer, PackedMatrix>,
         bias: Option<&Buffer>,
         low_rank: Option<LowRank<'_, Buffer>>,
         y: &mut Buffer,
@@ -211,7 +207,7 @@ impl Backend for Cpu {
         &self,
         dy: &Buffer,
         rows: usize,
-        weight: &PackedMatrix,
+        weight: Weight<'_, Buffer, PackedMatrix>,
         low_rank: Option<LowRank<'_, Buffer>>,
         dx: &mut Buffer,
         accumulate: bool,
@@ -383,7 +379,7 @@ impl Backend for Cpu {
         &self,
         hidden: &Buffer,
         rows: usize,
-        weight: &PackedMatrix,
+        weight: Weight<'_, Buffer, PackedMatrix>,
         softcap: Option<f32>,
         targets: HeadTargets<'_, Buffer>,
         outputs: HeadOutputs<'_, Buffer>,
@@ -395,7 +391,7 @@ impl Backend for Cpu {
         &self,
         hidden: &Buffer,
         rows: usize,
-        weight: &PackedMatrix,
+        weight: Weight<'_, Buffer, PackedMatrix>,
         softcap: Option<f32>,
         targets: HeadTargets<'_, Buffer>,
         log_normalisers: &Buffer,

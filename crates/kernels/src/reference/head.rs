@@ -1,11 +1,11 @@
 //! Output projection and log-softmax.
 
-use super::ReferenceMatrix;
+use super::Numbers;
 use super::memory::ReferenceBuffer;
 use crate::backend::{HeadCotangents, HeadOutputs, HeadTargets};
 
 /// Logits of one row after the soft cap.
-fn logits(hidden: &ReferenceBuffer, row: usize, weight: &ReferenceMatrix, softcap: Option<f32>) -> Vec<f64> {
+fn logits(hidden: &ReferenceBuffer, row: usize, weight: Numbers<'_>, softcap: Option<f32>) -> Vec<f64> {
     let x = &hidden.numbers[row * weight.input..][..weight.input];
     (0..weight.out)
         .map(|token| {
@@ -27,7 +27,7 @@ fn entropy(logits: &[f64], log_normaliser: f64) -> f64 {
 pub(super) fn forward(
     hidden: &ReferenceBuffer,
     rows: usize,
-    weight: &ReferenceMatrix,
+    weight: Numbers<'_>,
     softcap: Option<f32>,
     targets: HeadTargets<'_, ReferenceBuffer>,
     outputs: HeadOutputs<'_, ReferenceBuffer>,
@@ -57,7 +57,7 @@ pub(super) fn forward(
 pub(super) fn backward(
     hidden: &ReferenceBuffer,
     rows: usize,
-    weight: &ReferenceMatrix,
+    weight: Numbers<'_>,
     softcap: Option<f32>,
     targets: HeadTargets<'_, ReferenceBuffer>,
     cotangents: HeadCotangents<'_, ReferenceBuffer>,

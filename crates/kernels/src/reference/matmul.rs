@@ -2,13 +2,13 @@
 
 use crate::backend::{LowRank, Product, Shape};
 
-use super::ReferenceMatrix;
+use super::Numbers;
 use super::memory::ReferenceBuffer;
 
 pub(super) fn linear(
     x: &ReferenceBuffer,
     rows: usize,
-    weight: &ReferenceMatrix,
+    weight: Numbers<'_>,
     bias: Option<&ReferenceBuffer>,
     low_rank: Option<LowRank<'_, ReferenceBuffer>>,
     y: &mut ReferenceBuffer,
@@ -31,7 +31,7 @@ pub(super) fn linear(
 pub(super) fn linear_input_gradient(
     dy: &ReferenceBuffer,
     rows: usize,
-    weight: &ReferenceMatrix,
+    weight: Numbers<'_>,
     low_rank: Option<LowRank<'_, ReferenceBuffer>>,
     dx: &mut ReferenceBuffer,
     accumulate: bool,

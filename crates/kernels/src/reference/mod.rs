@@ -32,6 +32,21 @@ pub struct ReferenceMatrix {
     input: usize,
 }
 
+/// The numbers of a weight `[out, input]`, whichever way it was given.
+#[derive(Clone, Copy)]
+struct Numbers<'a> {
+    values: &'a [f64],
+    out: usize,
+    input: usize,
+}
+
+fn numbers<'a>(weight: Weight<'a, ReferenceBuffer, ReferenceMatrix>) -> Numbers<'a> {
+    match weight {
+        Weight::Prepared(ReferenceMatrix { values, out, input }) => Numbers { values, out: *out, input: *input },
+        Weight::Values { values, out, input } => Numbers { values: &values.numbers[..out * input], out, input },
+    }
+}
+
 impl Reference {
     pub fn new(compute: Compute) -> Self {
         Self { compute, account: memory::Account::default() }
@@ -180,34 +195,29 @@ impl Backend for Reference {
         ReferenceMatrix { values: weight.numbers[..out * input].to_vec(), out, input }
     }
 
-    fn refresh(&self, matrix: &mut ReferenceMatrix, weight: &ReferenceBuffer) {
-        let len = matrix.values.len();
-        matrix.values.copy_from_slice(&weight.numbers[..len]);
-    }
-
     fn linear(
         &self,
         x: &ReferenceBuffer,
         rows: usize,
-        weight: &ReferenceMatrix,
+        weight: Weight<'_, ReferenceBuffer, ReferenceMatrix>,
         bias: Option<&ReferenceBuffer>,
         low_rank: Option<LowRank<'_, ReferenceBuffer>>,
         y: &mut ReferenceBuffer,
         accumulate: bool,
     ) {
-        matmul::linear(x, rows, weight, bias, low_rank, y, accumulate);
+        matmul::linear(x, rows, numbers(weight), bias, low_rank, y, accumulate);
     }
 
     fn linear_input_gradient(
         &self,
         dy: &ReferenceBuffer,
         rows: usize,
-        weight: &ReferenceMatrix,
+        weight: Weight<'_, ReferenceBuffer, ReferenceMatrix>,
         low_rank: Option<LowRank<'_, ReferenceBuffer>>,
         dx: &mut ReferenceBuffer,
         accumulate: bool,
     ) {
-        matmul::linear_input_gradient(dy, rows, weight, low_rank, dx, accumulate);
+        matmul::linear_input_gradient(dy, rows, numbers(weight), low_rank, dx, accumulate);
     }
 
     fn matmul(
@@ -380,19 +390,19 @@ impl Backend for Reference {
         &self,
         hidden: &ReferenceBuffer,
         rows: usize,
-        weight: &ReferenceMatrix,
+        weight: Weight<'_, ReferenceBuffer, ReferenceMatrix>,
         softcap: Option<f32>,
         targets: HeadTargets<'_, ReferenceBuffer>,
         outputs: HeadOutputs<'_, ReferenceBuffer>,
     ) {
-        head::forward(hidden, rows, weight, softcap, targets, outputs);
+        head::forward(hidden, rows, numbers(weight), softcap, targets, outputs);
     }
 
     fn head_backward(
         &self,
         hidden: &ReferenceBuffer,
         rows: usize,
-        weight: &ReferenceMatrix,
+        weight: Weight<'_, ReferenceBuffer, ReferenceMatrix>,
         softcap: Option<f32>,
         targets: HeadTargets<'_, ReferenceBuffer>,
         _log_normalisers: &ReferenceBuffer,
@@ -400,7 +410,7 @@ impl Backend for Reference {
         dhidden: &mut ReferenceBuffer,
         dweight: Option<&mut ReferenceBuffer>,
     ) {
-        head::backward(hidden, rows, weight, softcap, targets, cotangents, dhidden, dweight);
+        head::backward(hidden, rows, numbers(weight), softcap, targets, cotangents, dhidden, dweight);
     }
 
     fn adamw(

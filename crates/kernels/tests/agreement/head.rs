@@ -1,4 +1,4 @@
-use camelid_kernels::{Backend, DType, Directions, HeadCotangents, HeadOutputs, HeadTargets};
+use camelid_kernels::{Backend, DType, Directions, HeadCotangents, HeadOutputs, HeadTargets, Weight};
 use proptest::prelude::*;
 
 use crate::harness::{Tolerance, activation, agree, config, host, indices, size, values};
@@ -15,6 +15,7 @@ proptest! {
         extra in 0_usize..10,
         softcap in prop_oneof![Just(None), Just(Some(5.0_f32))],
         with_entropy in any::<bool>(),
+        prepared in any::<bool>(),
         seed in 0..99_u64,
     ) {
         let mut of_rows: Vec<u32> = (0..rows as u32).chain(indices(extra, rows, seed)).collect();
@@ -23,7 +24,10 @@ proptest! {
         let tokens = indices(count, vocabulary, seed + 1);
         agree!(Tolerance { f32: 2e-5, bf16: 0.1 }, |b| {
             let hidden = activation(b, &values(rows * input, seed));
-            let weight = b.prepare(&b.upload(&values(vocabulary * input, seed + 1)), vocabulary, input, Directions::Both);
+            let numbers = b.upload(&values(vocabulary * input, seed + 1));
+            let matrix = b.prepare(&numbers, vocabulary, input, Directions::Both);
+            let as_values = Weight::Values { values: &numbers, out: vocabulary, input };
+            let weight = if prepared { Weight::Prepared(&matrix) } else { as_values };
             let (of_rows, tokens) = (b.upload_u32(&of_rows), b.upload_u32(&tokens));
             let targets = HeadTargets { rows: &of_rows, tokens: &tokens, count };
             let [mut log_probs, mut entropies, mut hits] = [(); 3].map(|()| b.zeros(DType::F32, count));
@@ -34,18 +38,18 @@ proptest! {
                 hits: &mut hits,
                 log_normalisers: &mut log_normalisers,
             };
-            b.head(&hidden, rows, &weight, softcap, targets, outputs);
+            b.head(&hidden, rows, weight, softcap, targets, outputs);
             let (of_log_probs, of_entropies) = (b.upload(&values(count, seed + 2)), b.upload(&values(count, seed + 3)));
             let cotangents =
                 HeadCotangents { log_probs: &of_log_probs, entropies: with_entropy.then_some(&of_entropies) };
             let mut dhidden = b.alloc(DType::F32, rows * input);
             let mut dweight = b.upload(&values(vocabulary * input, seed + 4));
             b.head_backward(
-                &hidden, rows, &weight, softcap, targets, &log_normalisers, cotangents, &mut dhidden, Some(&mut dweight),
+                &hidden, rows, weight, softcap, targets, &log_normalisers, cotangents, &mut dhidden, Some(&mut dweight),
             );
             let mut activations = b.alloc(b.activation_dtype(), rows * input);
             b.head_backward(
-                &hidden, rows, &weight, softcap, targets, &log_normalisers, cotangents, &mut activations, None,
+                &hidden, rows, weight, softcap, targets, &log_normalisers, cotangents, &mut activations, None,
             );
             // Ties of the largest logit may fall either way, so hits are compared where the head's own tests make none.
             [&log_probs, &entropies, &log_normalisers, &dhidden, &dweight, &activations]

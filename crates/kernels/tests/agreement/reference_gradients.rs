@@ -5,7 +5,7 @@
 
 use camelid_kernels::{
     Activation, AttentionShape, Backend, DType, Directions, HeadCotangents, HeadOutputs, HeadTargets, Product,
-    Reference, RopeShape, Shape,
+    Reference, RopeShape, Shape, Weight,
 };
 
 use crate::attention::forest;
@@ -65,13 +65,13 @@ fn linear_layer() {
         |inputs| {
             let weight = REFERENCE.prepare(&inputs[1], out, input, Directions::Both);
             let mut y = zeros(rows * out);
-            REFERENCE.linear(&inputs[0], rows, &weight, Some(&inputs[2]), None, &mut y, false);
+            REFERENCE.linear(&inputs[0], rows, Weight::Prepared(&weight), Some(&inputs[2]), None, &mut y, false);
             vec![y]
         },
         |inputs, outputs| {
             let weight = REFERENCE.prepare(&inputs[1], out, input, Directions::Both);
             let (mut dx, mut dweight, mut dbias) = (zeros(rows * input), zeros(out * input), zeros(out));
-            REFERENCE.linear_input_gradient(&outputs[0], rows, &weight, None, &mut dx, false);
+            REFERENCE.linear_input_gradient(&outputs[0], rows, Weight::Prepared(&weight), None, &mut dx, false);
             let shape = Shape { m: out, n: input, k: rows };
             REFERENCE.matmul(Product::Tn, shape, 1.0, &outputs[0], &inputs[0], &mut dweight, false);
             REFERENCE.sum_rows(&outputs[0], rows, out, &mut dbias);
@@ -267,7 +267,7 @@ fn head() {
                     hits: &mut hits,
                     log_normalisers: &mut log_normalisers,
                 };
-                REFERENCE.head(&inputs[0], rows, &prepare(inputs), softcap, targets, outputs);
+                REFERENCE.head(&inputs[0], rows, Weight::Prepared(&prepare(inputs)), softcap, targets, outputs);
                 vec![log_probs, entropies]
             },
             |inputs, outputs| {
@@ -276,7 +276,7 @@ fn head() {
                 REFERENCE.head_backward(
                     &inputs[0],
                     rows,
-                    &prepare(inputs),
+                    Weight::Prepared(&prepare(inputs)),
                     softcap,
                     targets,
                     &zeros(rows),

@@ -90,16 +90,9 @@ fn part(count: usize, parts: usize, index: usize) -> Range<usize> {
 
 /// Packs a whole right operand on the team.
 pub(crate) fn pack_right(ctx: &Context<'_>, operand: &Operand<'_>) -> Buffer {
-    let words = operand.lanes.div_ceil(RIGHT_LANES) * panel_words(ctx, operand.depth);
-    let mut buffer = ctx.pool.buffer(DType::U32, words);
-    repack_right(ctx, operand, &mut buffer);
-    buffer
-}
-
-/// As [`pack_right`], over the words of an earlier packing of the same shape.
-pub(crate) fn repack_right(ctx: &Context<'_>, operand: &Operand<'_>, buffer: &mut Buffer) {
     let words = panel_words(ctx, operand.depth);
     let panels = operand.lanes.div_ceil(RIGHT_LANES);
+    let mut buffer = ctx.pool.buffer(DType::U32, panels * words);
     if words > 0 {
         let count = packing::steps(ctx.compute, operand.depth);
         ctx.threads.run_chunks(buffer.u32_mut(), words * PACKED_AT_ONCE, |task, to| {
@@ -108,6 +101,7 @@ pub(crate) fn repack_right(ctx: &Context<'_>, operand: &Operand<'_>, buffer: &mu
             packing::pack(ctx.level, ctx.compute, packing::RIGHT, operand, &part, to);
         });
     }
+    buffer
 }
 
 /// Words of one packed right panel.

@@ -13,11 +13,13 @@ pub(crate) mod packing;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use self::blocking::{Multiplication, Output, Panels};
 use self::packing::Operand;
 use super::buffer::{Buffer, Values};
 use super::simd::Context;
-use crate::backend::{Directions, LowRank, Product, Shape};
+use crate::backend::{Directions, LowRank, Product, Shape, Weight};
 
 pub(crate) use self::kernel::Place;
 
@@ -31,29 +33,65 @@ pub struct PackedMatrix {
     backward: Option<Buffer>,
 }
 
-impl PackedMatrix {
-    pub(crate) fn out(&self) -> usize {
-        self.out
+/// A weight as the CPU is given it.
+pub(crate) type CpuWeight<'a> = Weight<'a, Buffer, PackedMatrix>;
+
+/// `(out, in)`.
+pub(crate) fn sizes(weight: CpuWeight<'_>) -> (usize, usize) {
+    match weight {
+        Weight::Prepared(matrix) => (matrix.out, matrix.input),
+        Weight::Values { out, input, .. } => (out, input),
+    }
+}
+
+/// Packed panels of a weight: its own, or made for one call.
+pub(crate) enum Right<'a> {
+    Kept(Panels<'a>),
+    Made { words: Buffer, stride: usize },
+}
+
+impl<'a> Right<'a> {
+    fn made(ctx: &Context<'_>, operand: &Operand<'_>) -> Self {
+        Self::Made { words: blocking::pack_right(ctx, operand), stride: blocking::panel_words(ctx, operand.depth) }
     }
 
-    pub(crate) fn input(&self) -> usize {
-        self.input
+    /// A weight as right operand of `x Wᵀ`: some of its outputs, the first a multiple of 32.
+    pub(crate) fn forward(ctx: &Context<'_>, weight: CpuWeight<'a>, outputs: Range<usize>) -> Self {
+        match weight {
+            Weight::Prepared(matrix) => {
+                let stride = blocking::panel_words(ctx, matrix.input);
+                let skipped = outputs.start / packing::RIGHT_LANES * stride;
+                Self::Kept(Panels { words: &matrix.forward.u32()[skipped..], stride })
+            }
+            Weight::Values { values, input, .. } => {
+                let rows = values.values().part(outputs.start * input..outputs.end * input);
+                Self::made(ctx, &Operand::rows(rows, outputs.len(), input))
+            }
+        }
     }
 
-    /// The weight as right operand of `x Wᵀ`, from output `first` (a multiple of 32) on.
-    pub(crate) fn forward_panels(&self, ctx: &Context<'_>, first: usize) -> Panels<'_> {
-        let stride = blocking::panel_words(ctx, self.input);
-        Panels { words: &self.forward.u32()[first / packing::RIGHT_LANES * stride..], stride }
+    /// A weight as right operand of `dy W`: summed over some of its outputs, the first an even one.
+    pub(crate) fn backward(ctx: &Context<'_>, weight: CpuWeight<'a>, outputs: Range<usize>) -> Self {
+        match weight {
+            Weight::Prepared(PackedMatrix { out, input, backward, .. }) => {
+                let Some(backward) = backward else {
+                    panic!("a weight of {out} x {input} was prepared for the forward direction only")
+                };
+                let skipped = outputs.start / packing::elements_per_step(ctx.compute) * packing::RIGHT_LANES;
+                Self::Kept(Panels { words: &backward.u32()[skipped..], stride: blocking::panel_words(ctx, *out) })
+            }
+            Weight::Values { values, input, .. } => {
+                let rows = values.values().part(outputs.start * input..outputs.end * input);
+                Self::made(ctx, &Operand::columns(rows, input, outputs.len()))
+            }
+        }
     }
 
-    /// The weight as right operand of `dy W`, from output `first` (a multiple of 2) on.
-    pub(crate) fn backward_panels(&self, ctx: &Context<'_>, first: usize) -> Panels<'_> {
-        let Some(backward) = &self.backward else {
-            panic!("a weight of {} x {} was prepared for the forward direction only", self.out, self.input)
-        };
-        let stride = blocking::panel_words(ctx, self.out);
-        let skipped = first / packing::elements_per_step(ctx.compute) * packing::RIGHT_LANES;
-        Panels { words: &backward.u32()[skipped..], stride }
+    pub(crate) fn panels(&self) -> Panels<'_> {
+        match self {
+            Self::Kept(panels) => *panels,
+            Self::Made { words, stride } => Panels { words: words.u32(), stride: *stride },
+        }
     }
 }
 
@@ -72,41 +110,34 @@ pub(crate) fn prepare(
     PackedMatrix { out, input, forward, backward }
 }
 
-/// See [`crate::Backend::refresh`].
-pub(crate) fn refresh(ctx: &Context<'_>, matrix: &mut PackedMatrix, weight: &Buffer) {
-    let (values, out, input) = (weight.values(), matrix.out, matrix.input);
-    blocking::repack_right(ctx, &Operand::rows(values, out, input), &mut matrix.forward);
-    if let Some(backward) = &mut matrix.backward {
-        blocking::repack_right(ctx, &Operand::columns(values, input, out), backward);
-    }
-}
-
 /// See [`crate::Backend::linear`].
 pub(crate) fn linear(
     ctx: &Context<'_>,
     x: &Buffer,
     rows: usize,
-    weight: &PackedMatrix,
+    weight: CpuWeight<'_>,
     bias: Option<&Buffer>,
     low_rank: Option<LowRank<'_, Buffer>>,
     y: &mut Buffer,
     accumulate: bool,
 ) {
+    let (out, input) = sizes(weight);
+    let kept = Right::forward(ctx, weight, 0..out);
     let extra = low_rank.map(|LowRank { left, right, rank }| {
-        let right = Operand::rows(right.values(), weight.out, rank);
+        let right = Operand::rows(right.values(), out, rank);
         (Operand::rows(left.values(), rows, rank), blocking::pack_right(ctx, &right))
     });
     let bias = bias.map(Bias::new);
     let multiplication = Multiplication {
-        left: Operand::rows(x.values(), rows, weight.input),
-        right: weight.forward_panels(ctx, 0),
-        columns: weight.out,
+        left: Operand::rows(x.values(), rows, input),
+        right: kept.panels(),
+        columns: out,
         extra: extra.as_ref().map(|(left, right)| (*left, packed_panels(ctx, right, left.depth))),
         factor: 1.0,
         bias: bias.as_ref().map(Bias::values),
         accumulate,
     };
-    blocking::multiply(ctx, &multiplication, Output::new(y.values_mut(), rows, weight.out));
+    blocking::multiply(ctx, &multiplication, Output::new(y.values_mut(), rows, out));
 }
 
 /// See [`crate::Backend::linear_input_gradient`].
@@ -114,25 +145,27 @@ pub(crate) fn linear_input_gradient(
     ctx: &Context<'_>,
     dy: &Buffer,
     rows: usize,
-    weight: &PackedMatrix,
+    weight: CpuWeight<'_>,
     low_rank: Option<LowRank<'_, Buffer>>,
     dx: &mut Buffer,
     accumulate: bool,
 ) {
+    let (out, input) = sizes(weight);
+    let kept = Right::backward(ctx, weight, 0..out);
     let extra = low_rank.map(|LowRank { left, right, rank }| {
-        let right = Operand::columns(right.values(), weight.input, rank);
+        let right = Operand::columns(right.values(), input, rank);
         (Operand::rows(left.values(), rows, rank), blocking::pack_right(ctx, &right))
     });
     let multiplication = Multiplication {
-        left: Operand::rows(dy.values(), rows, weight.out),
-        right: weight.backward_panels(ctx, 0),
-        columns: weight.input,
+        left: Operand::rows(dy.values(), rows, out),
+        right: kept.panels(),
+        columns: input,
         extra: extra.as_ref().map(|(left, right)| (*left, packed_panels(ctx, right, left.depth))),
         factor: 1.0,
         bias: None,
         accumulate,
     };
-    blocking::multiply(ctx, &multiplication, Output::new(dx.values_mut(), rows, weight.input));
+    blocking::multiply(ctx, &multiplication, Output::new(dx.values_mut(), rows, input));
 }
 
 /// See [`crate::Backend::matmul`].

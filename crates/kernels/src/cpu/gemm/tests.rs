@@ -99,10 +99,10 @@ proptest! {
             let low_rank = (rank > 0).then_some(LowRank { left: &left_buffer, right: &right_buffer, rank });
             let bias_used = with_bias && !transposed;
             if transposed {
-                linear_input_gradient(&ctx, &x_buffer, rows, &weight, low_rank, &mut y, accumulate);
+                linear_input_gradient(&ctx, &x_buffer, rows, Weight::Prepared(&weight), low_rank, &mut y, accumulate);
             } else {
                 let bias = with_bias.then_some(&bias_buffer);
-                linear(&ctx, &x_buffer, rows, &weight, bias, low_rank, &mut y, accumulate);
+                linear(&ctx, &x_buffer, rows, Weight::Prepared(&weight), bias, low_rank, &mut y, accumulate);
             }
             let weight_at = |d: usize, j: usize| {
                 seen(compute, DType::F32, if transposed { w[d * input + j] } else { w[j * input + d] })
@@ -175,7 +175,7 @@ fn a_row_does_not_depend_on_its_batch_or_the_team() {
                     let bias = machine.buffer(DType::F32, &values(out, 5));
                     let mut y = machine.buffer(y_type, &vec![0.0; count * out]);
                     let low_rank = Some(LowRank { left: &left, right: &right, rank });
-                    linear(&ctx, &x, count, &weight, Some(&bias), low_rank, &mut y, false);
+                    linear(&ctx, &x, count, Weight::Prepared(&weight), Some(&bias), low_rank, &mut y, false);
                     host(&y)
                 };
                 let whole = compute_rows(1, 0, rows);
@@ -216,29 +216,27 @@ fn products_do_not_depend_on_the_team() {
 }
 
 #[test]
-fn a_refreshed_weight_equals_a_newly_prepared_one() {
+fn a_weight_given_as_values_gives_the_bits_of_a_prepared_one() {
     let (out, input, rows) = (75, 53, 6);
     for compute in [Compute::F32, Compute::Bf16] {
         for level in levels(compute) {
             let machine = Machine::new(level, compute, 2);
             let ctx = machine.context();
-            let old = machine.buffer(DType::F32, &values(out * input, 1));
-            let new = machine.buffer(DType::F32, &values(out * input, 2));
-            let mut refreshed = prepare(&ctx, &old, out, input, Directions::Both);
-            refresh(&ctx, &mut refreshed, &new);
-            let fresh = prepare(&ctx, &new, out, input, Directions::Both);
+            let numbers = machine.buffer(DType::F32, &values(out * input, 2));
+            let matrix = prepare(&ctx, &numbers, out, input, Directions::Both);
             let x = machine.buffer(DType::F32, &values(rows * input, 3));
             let dy = machine.buffer(DType::F32, &values(rows * out, 4));
-            let results: Vec<(Vec<f32>, Vec<f32>)> = [&refreshed, &fresh]
-                .into_iter()
-                .map(|weight| {
-                    let mut y = machine.buffer(DType::F32, &vec![0.0; rows * out]);
-                    let mut dx = machine.buffer(DType::F32, &vec![0.0; rows * input]);
-                    linear(&ctx, &x, rows, weight, None, None, &mut y, false);
-                    linear_input_gradient(&ctx, &dy, rows, weight, None, &mut dx, false);
-                    (host(&y), host(&dx))
-                })
-                .collect();
+            let results: Vec<(Vec<f32>, Vec<f32>)> =
+                [Weight::Prepared(&matrix), Weight::Values { values: &numbers, out, input }]
+                    .into_iter()
+                    .map(|weight| {
+                        let mut y = machine.buffer(DType::F32, &vec![0.0; rows * out]);
+                        let mut dx = machine.buffer(DType::F32, &vec![0.0; rows * input]);
+                        linear(&ctx, &x, rows, weight, None, None, &mut y, false);
+                        linear_input_gradient(&ctx, &dy, rows, weight, None, &mut dx, false);
+                        (host(&y), host(&dx))
+                    })
+                    .collect();
             assert!(results[0] == results[1], "{level:?} {compute:?}");
         }
     }

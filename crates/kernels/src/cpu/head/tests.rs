@@ -15,6 +15,8 @@ struct Case {
     input: usize,
     vocabulary: usize,
     softcap: Option<f32>,
+    /// Whether the weight is laid out before the calls.
+    prepared: bool,
     hidden: Vec<f32>,
     weight: Vec<f32>,
     of_rows: Vec<u32>,
@@ -37,6 +39,7 @@ impl Case {
             input,
             vocabulary,
             softcap,
+            prepared: true,
             hidden: exact(values(rows * input, seed), 2.0),
             weight: exact(values(vocabulary * input, seed + 1), 1.0),
             of_rows,
@@ -89,7 +92,9 @@ fn run(machine: &Machine, case: &Case, c: &[f32], e: Option<&[f32]>, dtype: DTyp
     let ctx = machine.context();
     let count = case.tokens.len();
     let weight = machine.buffer(DType::F32, &case.weight);
-    let weight = prepare(&ctx, &weight, case.vocabulary, case.input, Directions::Both);
+    let matrix = prepare(&ctx, &weight, case.vocabulary, case.input, Directions::Both);
+    let as_values = Weight::Values { values: &weight, out: case.vocabulary, input: case.input };
+    let weight = if case.prepared { Weight::Prepared(&matrix) } else { as_values };
     let hidden = machine.buffer(dtype, &case.hidden);
     let (of_rows, tokens) = (machine.indices(&case.of_rows), machine.indices(&case.tokens));
     let targets = || HeadTargets { rows: &of_rows, tokens: &tokens, count };
@@ -102,7 +107,7 @@ fn run(machine: &Machine, case: &Case, c: &[f32], e: Option<&[f32]>, dtype: DTyp
         hits: &mut hits,
         log_normalisers: &mut log_normalisers,
     };
-    head(&ctx, &hidden, case.rows, &weight, case.softcap, targets(), outputs);
+    head(&ctx, &hidden, case.rows, weight, case.softcap, targets(), outputs);
     let c = machine.buffer(DType::F32, c);
     let e = e.map(|e| machine.buffer(DType::F32, e));
     let mut dhidden = machine.buffer(dtype, &vec![f32::NAN; case.hidden.len()]);
@@ -111,7 +116,7 @@ fn run(machine: &Machine, case: &Case, c: &[f32], e: Option<&[f32]>, dtype: DTyp
         &ctx,
         &hidden,
         case.rows,
-        &weight,
+        weight,
         case.softcap,
         targets(),
         &log_normalisers,
@@ -231,6 +236,19 @@ fn bits_do_not_depend_on_the_other_rows() {
                 assert!(log_probs[0].to_bits() == together[row].to_bits(), "{level:?} {compute:?}: row {row}");
             }
         }
+    }
+}
+
+#[test]
+fn a_weight_given_as_values_gives_the_bits_of_a_prepared_one() {
+    // More rows than a block of the backward, a vocabulary that ends inside a second stretch.
+    let (rows, vocabulary) = (BLOCK_TILES * TILE_ROWS + 5, STRETCH_GROUPS * TILE_COLUMNS + 700);
+    let prepared = Case::new(rows, 12, vocabulary, rows, None, 6);
+    let as_values = Case { prepared: false, ..prepared.clone() };
+    for compute in [Compute::F32, Compute::Bf16] {
+        let machine = Machine::new(SimdLevel::detect(), compute, 2);
+        let [a, b] = [&prepared, &as_values].map(|case| run(&machine, case, &vec![0.5; rows], None, DType::F32));
+        assert!(a == b, "{compute:?}");
     }
 }
 
