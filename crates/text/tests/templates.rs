@@ -2,6 +2,7 @@
 
 mod common;
 
+use camelid_records::Role;
 use camelid_text::{Overlong, SpanPolicy};
 use common::{Rendered, Templates};
 
@@ -44,9 +45,16 @@ fn tokens_and_learned_spans_are_those_of_transformers() {
             assert!(encoded.unwrap_err().reason.contains("has no assistant turn"), "{place}");
             continue;
         }
+        let off_prompt = case.arguments.contains_key("enable_thinking");
+        if let (true, Err(error)) = (off_prompt, &encoded) {
+            // The prompt would hold an empty thought where an earlier answer has none: no model starts an answer there.
+            let several = golden.conversations[&case.conversation].iter().filter(|m| m.role == Role::Assistant).count();
+            assert!(several > 1 && error.reason.contains("is not certain"), "{place}: {error}");
+            continue;
+        }
         let encoded = encoded.unwrap_or_else(|error| panic!("{place}: {error}"));
         assert_eq!(Some(&encoded.tokens), case.ids.as_ref(), "{place}");
-        if case.arguments.contains_key("enable_thinking") {
+        if off_prompt {
             // Here the generation prompt holds the empty thought, which the model therefore never writes itself.
             continue;
         }

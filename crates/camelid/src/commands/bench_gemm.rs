@@ -83,7 +83,7 @@ fn gigaflops<B: Backend>(backend: &B, form: Form, rows: usize, input: usize, out
             let matrix = backend.prepare(&weight, output, input, Directions::Both);
             let mut dx = backend.zeros(activation, rows * input);
             rate(rows, input, output, || {
-                backend.linear_input_gradient(&dy, rows, Weight::Prepared(&matrix), None, &mut dx, false)
+                backend.linear_input_gradient(&dy, rows, Weight::Prepared(&matrix), None, &mut dx, false);
             })
         }
         Form::WeightGradient => {

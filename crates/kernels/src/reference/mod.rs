@@ -40,7 +40,7 @@ struct Numbers<'a> {
     input: usize,
 }
 
-fn numbers<'a>(weight: Weight<'a, ReferenceBuffer, ReferenceMatrix>) -> Numbers<'a> {
+fn numbers(weight: Weight<'_, ReferenceBuffer, ReferenceMatrix>) -> Numbers<'_> {
     match weight {
         Weight::Prepared(ReferenceMatrix { values, out, input }) => Numbers { values, out: *out, input: *input },
         Weight::Values { values, out, input } => Numbers { values: &values.numbers[..out * input], out, input },
