@@ -12,13 +12,17 @@ import statistics
 import subprocess
 import sys
 
+import common
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS_HOME = pathlib.Path(os.environ.get("PEERS_HOME", pathlib.Path.home() / ".cache/camelid-peers"))
 PYTHON = PEERS_HOME / "venv/bin/python"
 CAMELID = ROOT / "target/release/camelid"
 MODEL = str(PEERS_HOME / "smollm2-135m-instruct-hf")
-CONVERSATIONS = ROOT / "data/quickstart/train.jsonl"
+# The `harmless-base` test split of HH-RLHF, one {"chosen", "rejected"} a line; setup.sh fetches it.
+TRANSCRIPTS = PEERS_HOME / "hh_harmless_test.jsonl"
+CONVERSATIONS = 400
 THREADS = ["--threads", "2"]
 
 
@@ -39,12 +43,13 @@ def camelid(*arguments):
     return json.loads(done.stdout)
 
 
-def text_file():
-    """The sample's conversations as one text, for steps on unpadded tokens."""
-    path = PEERS_HOME / "step-text.txt"
-    rows = [json.loads(line) for line in open(CONVERSATIONS, encoding="utf-8")]
-    path.write_text("\n".join(m["content"] for row in rows for m in row["messages"]), encoding="utf-8")
-    return str(path)
+def prepared_data():
+    """The first chosen transcripts as plain text and as messages: `(text file, messages file)`."""
+    conversations = common.transcripts(TRANSCRIPTS, CONVERSATIONS)
+    text, messages = PEERS_HOME / "step-text.txt", PEERS_HOME / "conversations.jsonl"
+    text.write_text("\n".join(m["content"] for turns in conversations for m in turns), encoding="utf-8")
+    messages.write_text("".join(json.dumps({"messages": turns}) + "\n" for turns in conversations), encoding="utf-8")
+    return str(text), str(messages)
 
 
 def alternate(contenders, rounds):
@@ -88,7 +93,7 @@ def compare_gemm(rounds):
 
 
 def compare_step(rounds):
-    text, results = text_file(), {}
+    (text, _), results = prepared_data(), {}
     for mode in ("full", "lora"):
         contenders = {
             f"PyTorch {precision}": lambda precision=precision: peer("torch_step.py", mode, precision, text)
@@ -101,14 +106,15 @@ def compare_step(rounds):
 
 
 def compare_sft(rounds):
+    _, messages = prepared_data()
     contenders = {
         f"TRL {setting}, {packing}": lambda setting=setting, packing=packing: peer(
-            "trl_sft.py", setting, packing, str(CONVERSATIONS)
+            "trl_sft.py", setting, packing, messages
         )
         for setting in ("default", "f32", "autocast", "bf16")
         for packing in ("unpacked", "packed")
     }
-    contenders["camelid"] = lambda: camelid("bench", "recipe", str(HERE / "sft.toml"))
+    contenders["camelid"] = lambda: camelid("bench", "recipe", str(HERE / "sft.toml"), "--set", f"stage.0.data={messages}")
     medians = alternate(contenders, rounds)
     report("LoRA r = 16 SFT on conversations of mixed lengths, useful tokens", medians)
     return medians

@@ -10,4 +10,10 @@ mkdir -p "$PEERS_HOME"
 if [ ! -f "$PEERS_HOME/smollm2-135m-instruct-hf/model.safetensors" ]; then
   cargo run --release --quiet -- export smollm2-135m-instruct "$PEERS_HOME/smollm2-135m-instruct-hf" --dtype f32
 fi
+if [ ! -f "$PEERS_HOME/hh_harmless_test.jsonl" ]; then
+  curl --fail --location --silent --show-error \
+    https://huggingface.co/datasets/Anthropic/hh-rlhf/resolve/main/harmless-base/test.jsonl.gz |
+    gunzip > "$PEERS_HOME/hh_harmless_test.jsonl.part"
+  mv "$PEERS_HOME/hh_harmless_test.jsonl.part" "$PEERS_HOME/hh_harmless_test.jsonl"
+fi
 echo "ready: tools/peers/compare.py all"
