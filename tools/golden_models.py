@@ -124,10 +124,15 @@ def golden(path, model, config, tokens, extra, gradients):
     save_file(tensors, path, metadata=metadata)
 
 
+def in_files(model, name):
+    """A parameter's name in checkpoint files, which transformers renames while it loads."""
+    return name.replace("lm_head.", "embed_out.") if model.config.model_type == "gpt_neox" else name
+
+
 def base_weights(model, tied):
     state = model.state_dict()
     keep = {name: value for name, value in state.items() if not (tied and name == "lm_head.weight")}
-    return {f"weight/{name}": value.clone().contiguous() for name, value in keep.items()}
+    return {f"weight/{in_files(model, name)}": value.clone().contiguous() for name, value in keep.items()}
 
 
 def new_model(config, seed):
@@ -142,7 +147,8 @@ def families():
     for seed, (name, config) in enumerate(family_configs().items()):
         model, tokens, as_json = new_model(config, seed)
         weights = base_weights(model, config.tie_word_embeddings)
-        golden(FOLDER / f"{name}.safetensors", model, as_json, tokens, weights, dict(model.named_parameters()))
+        parameters = {in_files(model, name): parameter for name, parameter in model.named_parameters()}
+        golden(FOLDER / f"{name}.safetensors", model, as_json, tokens, weights, parameters)
 
 
 def adapters():
@@ -208,7 +214,7 @@ def smollm2(folder):
         with torch.no_grad():
             logits = model(input_ids=ids).logits[0].double()
             written = model.generate(
-                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, min_new_tokens=24,
+                input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=24,
                 do_sample=False,
             )[0, ids.shape[1] :]  # fmt: skip
         log_probs = torch.log_softmax(logits[:-1], -1).gather(1, ids[0, 1:, None])[:, 0]
@@ -220,7 +226,8 @@ def smollm2(folder):
                 "greedy": written.tolist(),
             }
         )
-    (FOLDER / "smollm2.json").write_text(json.dumps(cases, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
+    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
+    (FOLDER / "smollm2.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 def main():
