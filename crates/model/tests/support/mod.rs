@@ -182,6 +182,16 @@ impl Golden {
     }
 }
 
+/// The norm of the difference within `tolerance` of the norm: for precisions in which single elements say little.
+#[track_caller]
+pub(crate) fn check_norm(what: &str, ours: &[f32], expected: &[f32], tolerance: f64) {
+    assert_eq!(ours.len(), expected.len(), "{what}");
+    let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let norm = squares(&mut expected.iter().map(|&x| f64::from(x)));
+    let difference = squares(&mut ours.iter().zip(expected).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+    assert!(norm > 0.0 && difference / norm <= tolerance, "{what}: off by {}", difference / norm);
+}
+
 /// Adds the gradients of the summed negative log-likelihood and returns it.
 pub(crate) fn gradients_of<B: Backend>(engine: &mut Transformer<B>, forest: &Forest) -> f64 {
     let scores = engine.forward(forest, Want { gradients: true, ..Want::default() }).unwrap();
@@ -202,4 +212,16 @@ pub(crate) fn check(what: &str, ours: &[f32], expected: &[f32], tolerance: f32) 
     if std::env::var_os("SHOW_DEVIATIONS").is_some() {
         println!("{what}: {:.1e}", worst / largest);
     }
+}
+
+/// Accumulated gradients, all in one list.
+pub(crate) fn read_gradients(engine: &dyn Engine) -> Vec<f32> {
+    let mut all = Vec::new();
+    engine
+        .visit_gradients(&mut |gradient| {
+            all.extend(gradient.values);
+            Ok(())
+        })
+        .unwrap();
+    all
 }
