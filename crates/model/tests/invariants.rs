@@ -26,9 +26,10 @@ fn sequences() -> impl Strategy<Value = Vec<Encoded>> {
     prop::collection::vec(sequence, 1..7).prop_map(|plans| {
         let mut made: Vec<Encoded> = Vec::new();
         for (record, (parent, keep, new)) in plans.into_iter().enumerate() {
-            let mut tokens = match made.is_empty() {
-                true => vec![1],
-                false => made[parent.index(made.len())].tokens.iter().copied().take(keep + 1).collect(),
+            let mut tokens = if made.is_empty() {
+                vec![1]
+            } else {
+                made[parent.index(made.len())].tokens.iter().copied().take(keep + 1).collect()
             };
             tokens.extend(new);
             let weights = (0..tokens.len()).map(|i| if i == 0 || i % 5 == 3 { 0.0 } else { 0.5 + (i % 3) as f32 });
@@ -186,9 +187,13 @@ fn a_restored_engine_continues_with_the_same_bits() {
             engine.update(&Update { max_grad_norm: 1.0, denominator: 13.0, ..UPDATE }).unwrap()
         };
         let mut straight = golden.engine(cpu(Compute::Bf16, 2), tuning.clone());
-        (0..5).for_each(|_| drop(step(&mut straight)));
+        for _ in 0..5 {
+            step(&mut straight);
+        }
         let mut first = golden.engine(cpu(Compute::Bf16, 1), tuning.clone());
-        (0..2).for_each(|_| drop(step(&mut first)));
+        for _ in 0..2 {
+            step(&mut first);
+        }
         let saved = state(&first);
         let mut second = golden.engine(cpu(Compute::Bf16, 2), tuning);
         let fetch = &mut |name: &str| Ok(saved.iter().find(|tensor| tensor.name == name).unwrap().values.clone());
