@@ -25,7 +25,7 @@ pub(crate) enum Command {
     /// Run a recipe: every stage, from data to a model that loads elsewhere
     ///
     /// Everything lands in the run directory (runs/NAME). Run the same recipe again to go on where it stopped, also
-    /// after Ctrl-C or a power cut: the result is the same, bit for bit. Send SIGUSR1 to get a checkpoint now.
+    /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130. Send SIGUSR1 to get a checkpoint now.
     Run(RunArgs),
     /// Show what a recipe would do: resolved values, epochs, tokens, memory, time. Loads no weights
     Plan(PlanArgs),

@@ -21,7 +21,7 @@ use crate::commands::bench_step::StepBench;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match dispatch(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever reads our output may stop reading.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -36,37 +36,31 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-fn dispatch(command: Command) -> anyhow::Result<()> {
+fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(args) => commands::run::run(&args),
-        Command::Plan(args) => commands::plan::run(&args),
+        Command::Run(args) => return commands::run::run(&args),
+        Command::Plan(args) => commands::plan::run(&args)?,
         Command::Pull(args) => {
             let pulled = pull::pull(&args.name, &pull::PullOptions::default(), &mut |line| eprintln!("{line}"))?;
             println!("{}", pulled.path.display());
             let checked = if pulled.sha256_checked { ", sha256 checked" } else { "" };
             eprintln!("from {}, {} bytes{checked}", pulled.source, pulled.bytes);
-            Ok(())
         }
-        Command::Inspect(Inspect::Data { file, show }) => commands::inspect_data::run(&file, show),
-        Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage),
-        Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors),
-        Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory),
-        Command::Chat(args) => commands::chat::run(&args),
-        Command::Score(args) => commands::score::run(&args),
-        Command::Bench(Bench::Gemm { json, machine }) => {
-            commands::bench_gemm::run(json, &machine);
-            Ok(())
-        }
+        Command::Inspect(Inspect::Data { file, show }) => commands::inspect_data::run(&file, show)?,
+        Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
+        Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
+        Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
+        Command::Chat(args) => commands::chat::run(&args)?,
+        Command::Score(args) => commands::score::run(&args)?,
+        Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
         Command::Bench(Bench::Step { model, tune, rank, sequences, length, steps, json, machine }) => {
             let model = model.as_str();
             let machine = &machine;
-            commands::bench_step::run(&StepBench { model, tune, rank, sequences, length, steps, json, machine })
+            commands::bench_step::run(&StepBench { model, tune, rank, sequences, length, steps, json, machine })?;
         }
-        Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json),
-        Command::Export(args) => commands::export::run(&args),
-        Command::Completions { shell } => {
-            commands::completions::run(shell);
-            Ok(())
-        }
+        Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
+        Command::Export(args) => commands::export::run(&args)?,
+        Command::Completions { shell } => commands::completions::run(shell),
     }
+    Ok(ExitCode::SUCCESS)
 }

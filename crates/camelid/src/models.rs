@@ -12,9 +12,20 @@ use crate::pull::{PullOptions, pull};
 pub(crate) fn locate(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
     let path = Path::new(reference);
     if path.exists() {
-        return if path.join("plan.toml").is_file() { result_of_run(path) } else { Ok(path.to_owned()) };
+        let run = last_stage(path).unwrap_or_else(|| path.to_owned());
+        return if run.join("plan.toml").is_file() { result_of_run(&run) } else { Ok(path.to_owned()) };
     }
     Ok(pull(reference, &PullOptions::default(), report)?.path)
+}
+
+/// The directory of the last stage, in a run of several: `stage-1-sft`, `stage-2-sft`, ...
+fn last_stage(directory: &Path) -> Option<PathBuf> {
+    let stages = directory.read_dir().ok()?.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        let number: usize = name.strip_prefix("stage-")?.split('-').next()?.parse().ok()?;
+        Some((number, directory.join(name)))
+    });
+    stages.max_by_key(|(number, _)| *number).map(|(_, path)| path)
 }
 
 /// The model that a run wrote: merged if there is one, else its adapter.

@@ -63,8 +63,13 @@ impl RunDirectory {
             .map_err(|error| TrainError::write(&path, &error))
     }
 
-    /// Drops what was measured after `step`, so that a resumed run measures each step once.
-    pub fn forget_after(&self, step: u64) -> Result<(), TrainError> {
+    /// Drops what was measured after `resumed`, so that a resumed run measures each step once; all measurements when
+    /// training starts anew. Samples from before the first step stay.
+    pub fn forget_after(&self, resumed: Option<u64>) -> Result<(), TrainError> {
+        let step = resumed.unwrap_or(0);
+        if resumed.is_none() && self.path.join("metrics.jsonl").is_file() {
+            self.write("metrics.jsonl", "")?;
+        }
         for name in ["metrics.jsonl", "samples.jsonl"] {
             let Ok(text) = fs::read_to_string(self.path.join(name)) else { continue };
             let known = |line: &&str| {

@@ -73,7 +73,7 @@ impl Trainer<'_> {
             best_eval_loss: None,
             evaluations_without_improvement: 0,
         });
-        self.directory.forget_after(progress.step)?;
+        self.directory.forget_after(resumed.then_some(progress.step))?;
         let mut events = EventFile::create(&self.directory.path().join("tensorboard"), progress.step, now())?;
         observer.started(progress.step, total);
         if !resumed {

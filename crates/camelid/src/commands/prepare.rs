@@ -91,9 +91,11 @@ fn encode(
     if records.is_empty() {
         return Ok(Vec::new());
     }
-    let cache = plan.directory.parent().unwrap_or(Path::new(".")).join(".tokens");
+    // Runs leave a cache beside them; only looking leaves nothing.
+    let runs = plan.directory.parent().filter(|runs| !runs.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let cache = runs.is_dir().then(|| runs.join(".tokens"));
     let EncodedSet { sequences, rejects: refused, .. } =
-        encode_all(text, records, &stage.spans, stage.max_length, stage.overlong, Some(&cache))?;
+        encode_all(text, records, &stage.spans, stage.max_length, stage.overlong, cache.as_deref())?;
     rejects.extend(refused.into_iter().map(|(index, reason)| Reject {
         provenance: records[index].provenance().clone(),
         reason: reason.reason,

@@ -1,6 +1,7 @@
 //! `camelid run`: every stage of a recipe, from data to a model that loads elsewhere.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -33,7 +34,10 @@ const OUTPUTS: [&str; 8] = [
     "finished.json",
 ];
 
-pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
+/// Exit code of a run that was asked to stop, as shells give it for Ctrl-C.
+const STOPPED: u8 = 130;
+
+pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let spec = recipe::read(&args.recipe.recipe, &args.recipe.set)?;
     let plan = recipe::resolve(&args.recipe.recipe, &spec)?;
     let requests = listen()?;
@@ -46,11 +50,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<()> {
         let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, requests: &requests };
         match run.run(args)? {
             Some(result) => model = result.display().to_string(),
-            None => return Ok(()),
+            // What follows in a script must not take this for a finished run.
+            None => return Ok(ExitCode::from(STOPPED)),
         }
     }
     eprintln!("\nTry it:  camelid chat {}", plan.directory.display());
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A run of one stage is its own directory; several have one each inside it.
@@ -68,7 +73,7 @@ fn listen() -> anyhow::Result<Requests> {
     let requests = Requests::default();
     for signal in [SIGINT, SIGTERM] {
         // The order matters: this one acts only if the flag was already set.
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&requests.stop))?;
+        signal_hook::flag::register_conditional_shutdown(signal, i32::from(STOPPED), Arc::clone(&requests.stop))?;
         signal_hook::flag::register(signal, Arc::clone(&requests.stop))?;
     }
     #[cfg(unix)]
@@ -134,6 +139,8 @@ impl StageRun<'_> {
             if !args.no_checks {
                 self.check(&mut engine, &prepared)?;
             }
+            // An earlier attempt may have come as far as its samples.
+            directory.write("samples.jsonl", "")?;
             self.sample(&mut engine, &prepared.text, &directory, "before", 0)?;
         }
         let trainer = Trainer {

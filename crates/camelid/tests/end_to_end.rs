@@ -1,0 +1,150 @@
+//! Every command as a user runs it, on a tiny model.
+
+mod support;
+
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::Value as Json;
+use support::{Workshop, recipe};
+
+fn lines(text: &str) -> Vec<Json> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_run_leaves_everything_a_user_expects() {
+    let workshop = Workshop::new();
+    workshop
+        .write("recipe.toml", recipe("lora = { rank = 4 }\nsample_prompts = [\"Question 1?\"]\nsample_tokens = 8\n"));
+    workshop.succeed(&["run", "recipe.toml"]);
+    for name in [
+        "plan.toml",
+        "metrics.jsonl",
+        "samples.jsonl",
+        "finished.json",
+        "adapter/adapter_config.json",
+        "adapter/adapter_model.safetensors",
+        "adapter/tokenizer.json",
+        "model/config.json",
+        "model/model.safetensors",
+        "model/chat_template.jinja",
+    ] {
+        assert!(workshop.path("runs/tiny").join(name).is_file(), "{name}");
+    }
+    let metrics = lines(&workshop.read("runs/tiny/metrics.jsonl"));
+    let losses: Vec<f64> = metrics.iter().filter_map(|line| line["loss"].as_f64()).collect();
+    let evaluations: Vec<f64> = metrics.iter().filter_map(|line| line["eval_loss"].as_f64()).collect();
+    assert_eq!(losses.len(), 6);
+    assert_eq!(evaluations.len(), 4, "before the first step and after 2, 4, 6");
+    assert!(evaluations[3] < evaluations[0], "{evaluations:?}");
+    for key in ["step", "epoch", "grad_norm", "learning_rate", "num_tokens", "mean_token_accuracy"] {
+        assert!(metrics.iter().any(|line| line[key].is_number()), "{key}");
+    }
+    let samples = lines(&workshop.read("runs/tiny/samples.jsonl"));
+    assert_eq!(samples.len(), 2, "before and after");
+    let checkpoints: Vec<_> = std::fs::read_dir(workshop.path("runs/tiny/checkpoints")).unwrap().collect();
+    assert_eq!(checkpoints.len(), 2, "the last two are kept");
+
+    // Again: nothing to do. Restarted: the same curve.
+    let again = workshop.run(&["run", "recipe.toml"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is finished"));
+    workshop.succeed(&["run", "recipe.toml", "--restart"]);
+    let repeated: Vec<f64> =
+        lines(&workshop.read("runs/tiny/metrics.jsonl")).iter().filter_map(|line| line["loss"].as_f64()).collect();
+    assert_eq!(repeated, losses);
+}
+
+#[test]
+fn what_a_run_wrote_is_read_by_every_other_command() {
+    let workshop = Workshop::new();
+    workshop.succeed(&["run", "recipe.toml"]);
+    let shown = workshop.succeed(&["inspect", "run", "runs/tiny"]);
+    assert!(shown.contains("eval"), "{shown}");
+    let score = |model: &str| {
+        let scored = workshop.succeed(&["score", model, "data.jsonl", "--limit", "2", "--compute", "f32"]);
+        let rows = lines(&scored);
+        assert_eq!(rows.len(), 2);
+        rows.iter().map(|row| row["log_probs"].to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let merged = score("runs/tiny/model");
+    assert_eq!(score("runs/tiny"), score("runs/tiny/adapter"));
+    assert_ne!(score("model"), merged);
+    workshop.succeed(&["export", "runs/tiny", "folder", "--dtype", "f32"]);
+    assert_eq!(score("folder"), merged);
+    workshop.succeed(&["export", "folder", "model.gguf", "--dtype", "f32"]);
+    assert_eq!(score("model.gguf"), merged);
+    workshop.succeed(&["export", "folder", "small.gguf", "--dtype", "q8_0"]);
+    assert!(
+        workshop.path("small.gguf").metadata().unwrap().len() < workshop.path("model.gguf").metadata().unwrap().len()
+    );
+    let answer =
+        workshop.succeed(&["chat", "runs/tiny", "--message", "Question 1?", "--max-tokens", "5", "--temperature", "0"]);
+    let again =
+        workshop.succeed(&["chat", "runs/tiny", "--message", "Question 1?", "--max-tokens", "5", "--temperature", "0"]);
+    assert_eq!(answer, again);
+    assert!(
+        workshop.succeed(&["inspect", "model", "folder", "--tensors"]).contains("model.layers.1.mlp.down_proj.weight")
+    );
+}
+
+#[test]
+fn chat_reads_lines_and_ends_with_the_input() {
+    let workshop = Workshop::new();
+    let mut chat = workshop
+        .command(&["chat", "model", "--max-tokens", "3", "--compute", "f32"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    chat.stdin.take().unwrap().write_all(b"Hello\nAgain\n").unwrap();
+    assert!(chat.wait_with_output().unwrap().status.success());
+}
+
+#[test]
+fn plans_and_batches_are_shown_before_anything_runs() {
+    let workshop = Workshop::new();
+    let plan = workshop.succeed(&["plan", "recipe.toml", "--set", "stage.learning_rate=5e-3"]);
+    assert!(plan.contains("0.005") || plan.contains("5e-3"), "{plan}");
+    let json: Json = serde_json::from_str(&workshop.succeed(&["plan", "recipe.toml", "--json"])).unwrap();
+    assert!(json.is_object());
+    assert!(!workshop.path("runs").exists(), "planning writes nothing");
+    let batch = workshop.succeed(&["inspect", "batch", "recipe.toml"]);
+    assert!(batch.contains("is the answer."), "{batch}");
+    let data = workshop.succeed(&["inspect", "data", "data.jsonl"]);
+    assert!(data.contains("messages") && data.contains("12"), "{data}");
+}
+
+#[test]
+fn stages_follow_each_other() {
+    let workshop = Workshop::new();
+    let second =
+        "\n[[stage]]\nkind = \"sft\"\ndata = \"data.jsonl\"\ntune = \"full\"\nmax_steps = 2\nmax_length = 64\n";
+    workshop.write("recipe.toml", recipe(second));
+    workshop.succeed(&["run", "recipe.toml"]);
+    assert!(workshop.path("runs/tiny/stage-2-sft/model/model.safetensors").is_file());
+    workshop.succeed(&["chat", "runs/tiny", "--message", "Hi", "--max-tokens", "2"]);
+}
+
+#[test]
+fn help_and_completions_are_there() {
+    let workshop = Workshop::new();
+    for arguments in [&["--help"][..], &["run", "--help"], &["inspect", "batch", "--help"], &["export", "--help"]] {
+        assert!(workshop.succeed(arguments).contains("Usage: camelid"), "{arguments:?}");
+    }
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        assert!(workshop.succeed(&["completions", shell]).contains("camelid"), "{shell}");
+    }
+    assert_eq!(workshop.run(&["rnu"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_step_of_this_model_is_measured() {
+    let workshop = Workshop::new();
+    let step = workshop.succeed(&["bench", "step", "model", "--length", "16", "--steps", "1", "--json"]);
+    let step: Json = serde_json::from_str(&step).unwrap();
+    assert!(step["tokens_per_second"].as_f64().unwrap() > 0.0);
+    let recipe = workshop.succeed(&["bench", "recipe", "recipe.toml", "--steps", "2", "--json"]);
+    assert!(serde_json::from_str::<Json>(&recipe).unwrap()["tokens_per_second"].as_f64().unwrap() > 0.0);
+}
