@@ -25,10 +25,27 @@ fn main() -> ExitCode {
         // Whoever reads our output may stop reading.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", explain(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error and its causes, each said once, and what to do about it last.
+fn explain(error: &anyhow::Error) -> String {
+    let (mut said, mut fixes) = (String::new(), String::new());
+    for cause in error.chain().map(ToString::to_string) {
+        let (what, fix) = cause.split_once("\n  fix: ").unwrap_or((&cause, ""));
+        if !said.contains(what) {
+            said.push_str(if said.is_empty() { "" } else { ": " });
+            said.push_str(what);
+        }
+        if !fix.is_empty() && !fixes.contains(fix) {
+            fixes.push_str("\n  fix: ");
+            fixes.push_str(fix);
+        }
+    }
+    said + &fixes
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

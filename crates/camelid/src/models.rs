@@ -54,7 +54,7 @@ pub(crate) fn open_path(path: &Path, report: &mut dyn FnMut(&str)) -> Result<Loa
     load_model_with(path, &mut |base| {
         let pulled = pull(base, &PullOptions::default(), report);
         pulled.map(|pulled| pulled.path).map_err(|error| ModelError::Invalid {
-            reason: format!("the base model {base} of this adapter cannot be fetched: {error:#}"),
+            reason: format!("the base model of this adapter: {}", error.to_string().lines().next().unwrap_or_default()),
             fix: "set base_model_name_or_path in adapter_config.json to a path".into(),
         })
     })

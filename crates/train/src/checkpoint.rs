@@ -158,14 +158,16 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Restores the newest checkpoint that is whole, telling `warn` of any that is not. `None` if there is none.
+/// Restores the newest checkpoint that is whole, telling `warn` of any that is not. `None` if there is none; an error
+/// if none of those that are there is whole.
 pub(crate) fn restore_newest(
     folder: &Path,
     engine: &mut dyn Engine,
     run_hash: &str,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<Progress>, TrainError> {
-    for step in steps(folder).into_iter().rev() {
+    let found = steps(folder);
+    for &step in found.iter().rev() {
         let path = folder.join(format!("step-{step}"));
         let Some(trainer) = read_trainer(&path) else {
             warn(&format!("{}: the checkpoint is damaged, trying the one before", path.display()));
@@ -181,7 +183,15 @@ pub(crate) fn restore_newest(
         restore(&path.join(STATE), engine, trainer.progress.step)?;
         return Ok(Some(trainer.progress));
     }
-    Ok(None)
+    if found.is_empty() {
+        return Ok(None);
+    }
+    // Starting anew would throw away what a copy of the folder may still have.
+    Err(TrainError::file(
+        folder,
+        "none of the checkpoints is whole",
+        "restore one of them, or start anew with --restart",
+    ))
 }
 
 /// The trainer's file, if the state beside it has the hash it names.

@@ -126,7 +126,7 @@ fn forest_equals_dense(
     let dense = Forest::dense(&sequences);
     let (forest_scores, forest_gradients) = scores_and_gradients(engine, &shared)?;
     let (dense_scores, dense_gradients) = scores_and_gradients(engine, &dense)?;
-    let furthest = forest_scores.iter().zip(&dense_scores).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let furthest = furthest(&forest_scores, &dense_scores);
     let (mut difference, mut norm) = (0.0, 0.0);
     for (a, b) in forest_gradients.iter().zip(&dense_gradients) {
         for (a, b) in a.values.iter().zip(&b.values) {
@@ -146,10 +146,25 @@ fn forest_equals_dense(
     Err(TrainError::Check { name: FOREST, detail, fix: "this is a defect of the engine: please report it".into() })
 }
 
+/// A NaN would pass every comparison of differences.
+fn finite(name: &'static str, log_probs: &[f32]) -> Result<(), TrainError> {
+    if log_probs.iter().all(|log_prob| log_prob.is_finite()) {
+        return Ok(());
+    }
+    let detail = "a log-probability is not finite".to_owned();
+    let fix = "the model's weights are damaged or overflow: take another checkpoint of it".to_owned();
+    Err(TrainError::Check { name, detail, fix })
+}
+
+fn furthest(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
 /// Log-probabilities in the order of (branch, depth), and the gradients of their sum.
 fn scores_and_gradients(engine: &mut dyn Engine, forest: &Forest) -> Result<(Vec<f32>, Vec<StateTensor>), TrainError> {
     engine.zero_gradients();
     let scores = engine.forward(forest, Want { gradients: true, ..Want::default() })?;
+    finite(FOREST, &scores.log_probs)?;
     engine.backward(&Cotangents { log_probs: vec![1.0; scores.log_probs.len()], entropies: Vec::new() })?;
     let positions = forest.positions();
     let mut placed: Vec<((u32, u32), f32)> = forest
@@ -185,7 +200,8 @@ fn decoding_equals_scoring(
     let record = Encoded { tokens: tokens.clone(), weights, record: shortest.record };
     let scored = engine.forward(&Forest::dense(&[&record]), Want::default())?.log_probs;
     let decoded = engine.decode_log_probs(tokens, from)?;
-    let furthest = scored.iter().zip(&decoded).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    finite(DECODING, &decoded)?;
+    let furthest = furthest(&scored, &decoded);
     let detail = format!("{} tokens, log-probabilities within {furthest:.1e}", decoded.len());
     if furthest <= tolerance.log_prob && scored.len() == decoded.len() {
         return Ok((DECODING, detail));

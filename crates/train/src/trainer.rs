@@ -192,6 +192,10 @@ impl Trainer<'_> {
             return Ok(());
         }
         let report = evaluate(engine, self.plan, self.data.validation, progress.step)?;
+        if !report.eval_loss.is_finite() {
+            let records = "those held out for validation".to_owned();
+            return Err(TrainError::Diverged { step: progress.step, loss: report.eval_loss, records });
+        }
         self.directory.append("metrics.jsonl", &report)?;
         let values = [("eval/loss", report.eval_loss), ("eval/mean_token_accuracy", report.eval_mean_token_accuracy)];
         events.scalars(now(), report.step, &values)?;

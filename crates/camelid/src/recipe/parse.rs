@@ -13,6 +13,7 @@ pub(crate) fn read(path: &Path, changes: &[String]) -> Result<RecipeSpec, Recipe
         let fix = match error.kind() {
             std::io::ErrorKind::NotFound => "check the path; recipes/ holds some to start from",
             std::io::ErrorKind::InvalidData => "save the file as UTF-8 text",
+            std::io::ErrorKind::IsADirectory => "name the recipe file, not its folder",
             _ => "make the file readable",
         };
         RecipeError::new(path.display().to_string(), format!("the recipe cannot be read: {error}"), fix)
@@ -22,8 +23,22 @@ pub(crate) fn read(path: &Path, changes: &[String]) -> Result<RecipeSpec, Recipe
 
 /// As [`read`], on text; `name` is what errors call it.
 pub(crate) fn parse(name: &str, text: &str, changes: &[String]) -> Result<RecipeSpec, RecipeError> {
-    let changed = if changes.is_empty() { text.to_owned() } else { apply(name, text, changes)? };
-    toml::from_str(&changed).map_err(|error| explain(name, &changed, &error))
+    let written = toml::from_str(text).map_err(|error| explain(place(name, text, error.span()), &error));
+    if changes.is_empty() {
+        return written;
+    }
+    let changed = apply(name, text, changes)?;
+    toml::from_str(&changed).or_else(|error| {
+        // The fault is the file's own, or that of the first change that breaks it.
+        written?;
+        for count in 1..=changes.len() {
+            let changed = apply(name, text, &changes[..count])?;
+            if let Err(error) = toml::from_str::<RecipeSpec>(&changed) {
+                return Err(explain(format!("--set {}", changes[count - 1]), &error));
+            }
+        }
+        Err(explain(name.to_owned(), &error))
+    })
 }
 
 fn apply(name: &str, text: &str, changes: &[String]) -> Result<String, RecipeError> {
@@ -78,31 +93,34 @@ fn place(name: &str, text: &str, span: Option<std::ops::Range<usize>>) -> String
     }
 }
 
-fn explain(name: &str, text: &str, error: &toml::de::Error) -> RecipeError {
-    let message = error.message().to_owned();
-    let fix = fix_for(&message);
-    RecipeError::new(place(name, text, error.span()), message, fix)
+fn explain(place: String, error: &toml::de::Error) -> RecipeError {
+    let message = error.message();
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let (what, fix) = match quoted.split_first() {
+        Some((&wrong, expected)) if message.starts_with("unknown ") => {
+            let kind = if message.starts_with("unknown field") { "key" } else { "value" };
+            (format!("unknown {kind} `{wrong}`"), nearest(wrong, expected))
+        }
+        Some((missing, _)) if message.starts_with("missing field") => {
+            (format!("`{missing}` is missing"), format!("add `{missing} = ...`"))
+        }
+        _ if message.starts_with("duplicate key") => (message.to_owned(), "keep one of the two".into()),
+        _ => (
+            message.replace("expected usize", "expected a whole number from 0 up"),
+            "correct the value; camelid plan shows what each key takes".into(),
+        ),
+    };
+    RecipeError::new(place, what, fix)
 }
 
 /// Serde lists what it expected; the nearest of those is most likely what was meant.
-fn fix_for(message: &str) -> String {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    if message.starts_with("unknown field") || message.starts_with("unknown variant") {
-        let Some((&wrong, expected)) = quoted.split_first() else { return "remove it".into() };
-        let near =
-            expected.iter().max_by(|a, b| strsim::jaro_winkler(wrong, a).total_cmp(&strsim::jaro_winkler(wrong, b)));
-        return match near {
-            Some(near) if strsim::jaro_winkler(wrong, near) > 0.75 => format!("did you mean `{near}`?"),
-            _ => format!("use one of {}", expected.join(", ")),
-        };
+fn nearest(wrong: &str, expected: &[&str]) -> String {
+    let likeness = |name: &&&str| strsim::jaro_winkler(wrong, name);
+    match expected.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))) {
+        Some(near) if likeness(&near) > 0.75 => format!("did you mean `{near}`?"),
+        Some(_) => format!("use one of {}", expected.join(", ")),
+        None => "remove it".into(),
     }
-    if message.starts_with("missing field") {
-        return format!("add `{} = ...`", quoted.first().unwrap_or(&"it"));
-    }
-    if message.starts_with("duplicate key") {
-        return "keep one of the two".into();
-    }
-    "correct the value; camelid plan shows what each key takes".into()
 }
 
 #[cfg(test)]

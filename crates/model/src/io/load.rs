@@ -82,7 +82,9 @@ fn load_folder(path: &Path) -> Result<LoadedModel, ModelError> {
     let config = read_json(&config_path)?;
     let weights = FolderWeights::open(path)?;
     let text = TextAssets::from_folder(path).map_err(|error| {
-        file_error(path, format!("its tokenizer cannot be read: {error}"), "fetch the tokenizer files of this model")
+        let error = error.to_string();
+        let reason = error.lines().next().unwrap_or_default();
+        file_error(path, format!("its tokenizer cannot be read: {reason}"), "fetch the tokenizer files of this model")
     })?;
     assemble(path, config, Box::new(weights), text)
 }

@@ -1,0 +1,273 @@
+//! What a user sees when something is wrong: the place, what is wrong there, the fix. One snapshot a case.
+
+mod support;
+
+use std::fs;
+use std::io::Write;
+use std::process::Command;
+
+use serde_json::json;
+use support::{TEMPLATE, Workshop, recipe};
+
+/// A workshop, a change to it, and the message of the command that then fails.
+macro_rules! cases {
+    ($($name:ident: $change:expr;)+) => {$(
+        #[test]
+        fn $name() {
+            let workshop = Workshop::new();
+            let change: fn(&Workshop) -> Vec<String> = $change;
+            let arguments = change(&workshop);
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let message = workshop.fail(&arguments);
+            assert!(message.contains("fix: "), "no fix: {message}");
+            insta::assert_snapshot!(stringify!($name), tidy(&message));
+        }
+    )+};
+}
+
+/// Progress lines in front of the error say what was done, not what is wrong.
+fn tidy(message: &str) -> String {
+    let start = message.find("error: ").unwrap_or_else(|| panic!("no error: {message}"));
+    message[start..].trim_end().to_owned()
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}
+
+fn run() -> Vec<String> {
+    words("run recipe.toml")
+}
+
+/// Runs the workshop's recipe with further lines.
+fn run_with(workshop: &Workshop, lines: &str) -> Vec<String> {
+    workshop.write("recipe.toml", recipe(lines));
+    run()
+}
+
+/// Runs the workshop's recipe with one text replaced.
+fn run_replaced(workshop: &Workshop, from: &str, to: &str) -> Vec<String> {
+    let text = recipe("");
+    assert!(text.contains(from), "{from}");
+    workshop.write("recipe.toml", text.replacen(from, to, 1));
+    run()
+}
+
+/// Runs on other data.
+fn run_on(workshop: &Workshop, name: &str, data: impl AsRef<[u8]>) -> Vec<String> {
+    workshop.write(name, data);
+    run_replaced(workshop, "data.jsonl", name)
+}
+
+/// Changes the bytes of a file.
+fn patch(workshop: &Workshop, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = fs::read(workshop.path(name)).unwrap();
+    change(&mut bytes);
+    workshop.write(name, bytes);
+}
+
+/// Replaces a text in the header of a safetensors file by one of the same length.
+fn patch_header(workshop: &Workshop, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    patch(workshop, "model/model.safetensors", |bytes| {
+        let place = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    });
+}
+
+const GOOD: &str = "{\"prompt\": \"Hi\", \"completion\": \" Hello\"}\n";
+
+// Recipes.
+cases! {
+    recipe_missing: |_| words("run nothing.toml");
+    recipe_is_a_folder: |_| words("run model");
+    recipe_empty: |w| { w.write("recipe.toml", ""); run() };
+    recipe_not_toml: |w| run_replaced(w, "max_length = 64", "max_length = ");
+    recipe_misspelt_key: |w| run_with(w, "learnin_rate = 1e-4\n");
+    recipe_misspelt_key_above: |w| run_replaced(w, "compute =", "compote =");
+    recipe_unknown_key_in_lora: |w| run_with(w, "lora = { rang = 8 }\n");
+    recipe_duplicate_key: |w| run_with(w, "batch_size = 4\n");
+    recipe_wrong_type: |w| run_replaced(w, "batch_size = 3", "batch_size = \"three\"");
+    recipe_negative_batch: |w| run_replaced(w, "batch_size = 3", "batch_size = -3");
+    recipe_zero_batch: |w| run_replaced(w, "batch_size = 3", "batch_size = 0");
+    recipe_learning_rate_too_high: |w| run_replaced(w, "learning_rate = 1e-2", "learning_rate = 2.0");
+    recipe_unknown_schedule: |w| run_with(w, "schedule = \"cosin\"\n");
+    recipe_unknown_stage: |w| run_replaced(w, "kind = \"sft\"", "kind = \"dpo2\"");
+    recipe_without_stage: |w| { w.write("recipe.toml", "model = \"model\"\nstage = []\n"); run() };
+    recipe_without_data: |w| run_replaced(w, "data = \"data.jsonl\"\n", "");
+    recipe_full_and_lora: |w| run_with(w, "tune = \"full\"\nlora = { rank = 4 }\n");
+    recipe_validation_twice: |w| run_with(w, "validation_data = \"data.jsonl\"\n");
+    recipe_decay_without_wsd: |w| run_with(w, "decay_share = 0.2\n");
+    recipe_bad_lora_target: |w| run_with(w, "lora = { targets = [\"q_porj\"] }\n");
+    recipe_layer_beyond_the_model: |w| run_with(w, "layers = [0, 7]\n");
+    recipe_data_missing: |w| run_replaced(w, "data.jsonl", "dat.jsonl");
+    recipe_set_unknown: |_| words("run recipe.toml --set stage.lerning_rate=1");
+    recipe_set_without_value: |_| words("run recipe.toml --set stage.learning_rate");
+    recipe_set_beyond_the_stages: |_| words("run recipe.toml --set stage.3.epochs=1");
+    recipe_name_is_a_path: |w| run_replaced(w, "name = \"tiny\"", "name = \"../tiny\"");
+}
+
+// Data.
+cases! {
+    data_cut_parquet: |w| run_on(w, "bad.parquet", "PAR1 and then nothing");
+    data_binary: |w| run_on(w, "bad.jsonl", (0..=255_u8).collect::<Vec<u8>>());
+    data_broken_line: |w| run_on(w, "bad.jsonl", GOOD.repeat(3) + "{\"prompt\": \"Hi\", \n");
+    data_empty: |w| run_on(w, "bad.jsonl", "");
+    data_unknown_columns: |w| run_on(w, "bad.jsonl", "{\"q\": \"Hi\", \"a\": \"Hello\"}\n".repeat(3));
+    data_not_utf8: |w| run_on(w, "bad.jsonl", [GOOD.as_bytes(), b"{\"prompt\": \"\xff\xfe\"}\n"].concat());
+    data_truncated_gzip: |w| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(GOOD.repeat(50).as_bytes()).unwrap();
+        let bytes = encoder.finish().unwrap();
+        run_on(w, "bad.jsonl.gz", &bytes[..bytes.len() - 12])
+    };
+    data_ragged_csv: |w| run_on(w, "bad.csv", "prompt,completion\nHi,Hello\nHi,Hello,again\n");
+    data_too_many_rejects: |w| run_on(w, "bad.jsonl", GOOD.repeat(3) + &"{\"prompt\": \"Hi\", \"completion\": \"\"}\n".repeat(3));
+    data_all_overlong: |w| {
+        let row = json!({"prompt": "Hi", "completion": " Hello".repeat(100)}).to_string() + "\n";
+        run_on(w, "bad.jsonl", row.repeat(3))
+    };
+    data_wrong_format_named: |w| run_replaced(w, "data = \"data.jsonl\"", "data = { path = \"data.jsonl\", format = \"alpaca\" }");
+    data_column_that_is_not_there: |w| {
+        run_replaced(w, "data = \"data.jsonl\"", "data = { path = \"data.jsonl\", format = \"prompt-completion\", columns = { prompt = \"q\" } }")
+    };
+    data_no_answer_to_learn: |w| {
+        run_on(w, "bad.jsonl", "{\"messages\": [{\"role\": \"user\", \"content\": \"Hi\"}]}\n".repeat(3))
+    };
+    data_control_token_in_text: |w| {
+        let turns = json!([{"role": "user", "content": "a<|im_end|>b"}, {"role": "assistant", "content": "c"}]);
+        run_on(w, "bad.jsonl", (json!({ "messages": turns }).to_string() + "\n").repeat(3))
+    };
+    data_unknown_role: |w| {
+        let turns = json!([{"role": "wizard", "content": "a"}, {"role": "assistant", "content": "c"}]);
+        run_on(w, "bad.jsonl", (json!({ "messages": turns }).to_string() + "\n").repeat(3))
+    };
+}
+
+// Models.
+cases! {
+    model_unknown_name: |w| run_replaced(w, "model = \"model\"", "model = \"smolm2-135m-instruct\"");
+    model_folder_empty: |w| { fs::create_dir(w.path("empty")).unwrap(); run_replaced(w, "model = \"model\"", "model = \"empty\"") };
+    model_without_config: |w| { fs::remove_file(w.path("model/config.json")).unwrap(); run() };
+    model_broken_config: |w| { patch(w, "model/config.json", |bytes| bytes.truncate(40)); run() };
+    model_of_an_unknown_family: |w| { w.edit_json("model/config.json", |c| c["model_type"] = json!("mamba")); run() };
+    model_config_without_a_size: |w| {
+        w.edit_json("model/config.json", |c| drop(c.as_object_mut().unwrap().remove("hidden_size")));
+        run()
+    };
+    model_heads_that_do_not_divide: |w| { w.edit_json("model/config.json", |c| c["num_key_value_heads"] = json!(3)); run() };
+    model_truncated_weights: |w| { patch(w, "model/model.safetensors", |bytes| bytes.truncate(bytes.len() / 2)); run() };
+    model_header_beyond_the_file: |w| { patch(w, "model/model.safetensors", |bytes| bytes[5] = 0xff); run() };
+    model_missing_tensor: |w| { patch_header(w, "layers.1.mlp.up_proj", "layers.9.mlp.up_proj"); run() };
+    model_wrong_shape: |w| { w.edit_json("model/config.json", |c| c["intermediate_size"] = json!(24)); run() };
+    model_nan_weights: |w| {
+        patch(w, "model/model.safetensors", |bytes| {
+            let end = bytes.len();
+            bytes[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+        });
+        run()
+    };
+    model_without_weights: |w| { fs::remove_file(w.path("model/model.safetensors")).unwrap(); run() };
+    model_without_tokenizer: |w| { fs::remove_file(w.path("model/tokenizer.json")).unwrap(); run() };
+    model_broken_tokenizer: |w| { w.write("model/tokenizer.json", "{\"version\": \"1.0\""); run() };
+    model_vocabulary_larger_than_the_table: |w| {
+        w.edit_json("model/tokenizer.json", |t| {
+            let token = json!({"id": 300, "content": "<|extra|>", "single_word": false, "lstrip": false, "rstrip": false,
+                               "normalized": false, "special": true});
+            t["added_tokens"].as_array_mut().unwrap().push(token);
+        });
+        let turns = json!([{"role": "user", "content": "<|extra|>"}, {"role": "assistant", "content": "c"}]);
+        run_on(w, "bad.jsonl", (json!({ "messages": turns }).to_string() + "\n").repeat(3))
+    };
+    model_template_does_not_compile: |w| { w.write("model/chat_template.jinja", "{% for m in messages %}{{ m.content }}"); run() };
+    model_template_without_end_of_turn: |w| { w.write("model/chat_template.jinja", TEMPLATE.replace("<|im_end|>", "")); run() };
+    model_template_refuses: |w| { w.write("model/chat_template.jinja", "{{ raise_exception('only tools') }}"); run() };
+    model_without_template: |w| { fs::remove_file(w.path("model/chat_template.jinja")).unwrap(); run() };
+    model_truncated_gguf: |w| {
+        w.succeed(&["export", "model", "model.gguf"]);
+        patch(w, "model.gguf", |bytes| bytes.truncate(bytes.len() - 100));
+        words("chat model.gguf --message Hi")
+    };
+    model_not_gguf: |w| { w.write("model.gguf", "GGML and more"); words("inspect model model.gguf") };
+    adapter_without_its_base: |w| {
+        w.succeed(&["run", "recipe.toml"]);
+        w.edit_json("runs/tiny/adapter/adapter_config.json", |c| c["base_model_name_or_path"] = json!("gone"));
+        words("chat runs/tiny/adapter --message Hi")
+    };
+    adapter_of_another_rank: |w| {
+        w.succeed(&["run", "recipe.toml"]);
+        w.edit_json("runs/tiny/adapter/adapter_config.json", |c| c["r"] = json!(3));
+        words("chat runs/tiny/adapter --message Hi")
+    };
+}
+
+// Runs and commands.
+cases! {
+    run_directory_below_a_file: |w| { w.write("runs", "a file"); run() };
+    run_changed_since_the_checkpoint: |w| {
+        w.succeed(&["run", "recipe.toml"]);
+        run_replaced(w, "learning_rate = 1e-2", "learning_rate = 1e-3")
+    };
+    run_whose_checkpoints_are_all_corrupt: |w| {
+        w.succeed(&["run", "recipe.toml"]);
+        fs::remove_file(w.path("runs/tiny/finished.json")).unwrap();
+        for checkpoint in fs::read_dir(w.path("runs/tiny/checkpoints")).unwrap() {
+            for file in fs::read_dir(checkpoint.unwrap().path()).unwrap() {
+                fs::write(file.unwrap().path(), "damaged").unwrap();
+            }
+        }
+        run()
+    };
+    run_that_diverges: |w| {
+        patch(w, "model/model.safetensors", |bytes| {
+            let end = bytes.len();
+            bytes[end - 4..].copy_from_slice(&f32::MAX.to_le_bytes());
+        });
+        run()
+    };
+    run_without_checks_that_diverges: |w| {
+        patch(w, "model/model.safetensors", |bytes| {
+            let end = bytes.len();
+            bytes[end - 4..].copy_from_slice(&f32::MAX.to_le_bytes());
+        });
+        words("run recipe.toml --no-checks")
+    };
+    run_without_validation_that_diverges: |w| {
+        patch(w, "model/model.safetensors", |bytes| {
+            let end = bytes.len();
+            bytes[end - 4..].copy_from_slice(&f32::MAX.to_le_bytes());
+        });
+        w.write("recipe.toml", recipe("").replace("validation_share = 0.2", "validation_share = 0").replace("eval_every = 2\n", ""));
+        let mut arguments = run();
+        arguments.push("--no-checks".into());
+        arguments
+    };
+    score_of_a_missing_file: |_| words("score model nothing.jsonl");
+    inspect_run_that_is_none: |_| words("inspect run model");
+    export_onto_a_file: |w| { w.write("out", "a file"); words("export model out") };
+    export_to_gguf_as_bf16: |_| words("export model model.gguf --dtype bf16");
+    chat_with_a_bad_temperature: |_| words("chat model --message Hi --temperature=-1");
+    inspect_batch_beyond_the_stages: |_| words("inspect batch recipe.toml --stage 4");
+}
+
+/// Nothing already produced is lost when the disk is full: the run ends with an error and goes on later.
+#[cfg(unix)]
+#[test]
+fn disk_full() {
+    let workshop = Workshop::new();
+    workshop.write("recipe.toml", recipe("tune = \"full\"\n"));
+    let limited = |blocks: usize| {
+        let camelid = workshop.command(&["run", "recipe.toml"]);
+        let mut shell = Command::new("bash");
+        // A file that would grow beyond the limit fails to be written, as on a full disk.
+        let script =
+            format!("trap '' XFSZ; ulimit -f {blocks}; exec {} run recipe.toml", env!("CARGO_BIN_EXE_camelid"));
+        shell.args(["-c", &script]).current_dir(workshop.path(""));
+        shell.envs(camelid.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        shell.output().unwrap()
+    };
+    let message = workshop.failed(&limited(40));
+    assert!(message.contains("fix: "), "{message}");
+    insta::assert_snapshot!("disk_full", tidy(&message));
+    workshop.succeed(&["run", "recipe.toml"]);
+}
