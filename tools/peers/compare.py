@@ -114,7 +114,7 @@ def compare_sft(rounds):
         for setting in ("default", "f32", "autocast", "bf16")
         for packing in ("unpacked", "packed")
     }
-    contenders["camelid"] = lambda: camelid("bench", "recipe", str(HERE / "sft.toml"), "--set", f"stage.0.data={messages}")
+    contenders["camelid"] = lambda: camelid("bench", "recipe", str(HERE / "sft.toml"), "--set", f"stage.data={messages}")
     medians = alternate(contenders, rounds)
     report("LoRA r = 16 SFT on conversations of mixed lengths, useful tokens", medians)
     return medians

@@ -31,7 +31,7 @@ fn steps(workshop: &Workshop) -> usize {
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        assert!(start.elapsed() < Duration::from_mins(1), "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -46,7 +46,7 @@ fn end(mut child: Child) -> ExitStatus {
 }
 
 /// sha256 of the final weights and of the last checkpoint, optimiser state included.
-fn hashes(workshop: &Workshop) -> Vec<(String, String)> {
+fn hashes(workshop: &Workshop) -> Vec<(String, Vec<u8>)> {
     let mut files = vec!["model/model.safetensors".to_owned()];
     let checkpoint = format!("checkpoints/step-{STEPS}");
     for entry in fs::read_dir(workshop.path("runs/tiny").join(&checkpoint)).unwrap() {
@@ -55,8 +55,7 @@ fn hashes(workshop: &Workshop) -> Vec<(String, String)> {
     files.sort();
     let hash = |name: String| {
         let bytes = fs::read(workshop.path("runs/tiny").join(&name)).unwrap();
-        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        (name, digest)
+        (name, Sha256::digest(&bytes).to_vec())
     };
     files.into_iter().map(hash).collect()
 }
@@ -69,7 +68,7 @@ fn losses(workshop: &Workshop) -> Vec<String> {
     workshop.read("runs/tiny/metrics.jsonl").lines().map(key).collect()
 }
 
-fn uninterrupted(lines: &str) -> (Vec<(String, String)>, Vec<String>) {
+fn uninterrupted(lines: &str) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
     let workshop = Workshop::new();
     workshop.write("recipe.toml", long_recipe(lines));
     workshop.succeed(&["run", "recipe.toml"]);

@@ -140,8 +140,7 @@ pub(crate) fn write_model(folder: &Path) {
 
 /// Byte-level BPE without a merge: one token a byte.
 fn tokenizer() -> Json {
-    let mut vocabulary: Map<String, Json> =
-        byte_letters().into_iter().zip(0..).map(|(c, id)| (c.into(), json!(id))).collect();
+    let mut vocabulary: Map<String, Json> = byte_letters().into_iter().zip(0..).map(|(c, id)| (c, json!(id))).collect();
     let specials = ["<unk>", "<|endoftext|>", "<|im_end|>", "<|im_start|>"];
     let added: Vec<Json> = (256..)
         .zip(specials)
