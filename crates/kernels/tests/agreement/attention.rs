@@ -40,8 +40,9 @@ fn shapes() -> impl Strategy<Value = AttentionShape> {
     })
 }
 
-/// In bf16 the backward starts from rounded outputs, which shift every gradient of a row together.
-const TOLERANCE: Tolerance = Tolerance { f32: 2e-5, bf16: 0.1 };
+/// In bf16 the backward starts from rounded outputs, which shift every gradient of a row together, and the weights and
+/// their cotangents are rounded before they are multiplied.
+const TOLERANCE: Tolerance = Tolerance { f32: 2e-5, bf16: 0.2 };
 
 proptest! {
     #![proptest_config(config(24))]

@@ -7,6 +7,8 @@ use super::super::vector::{Shared, Vectorised, sum, vectorised};
 use super::forward::{finish_scores, load_keys};
 use super::plan::{AttentionPlan, KEYS, QueryTile, queries_a_tile, query_tiles};
 use super::tile::{HEIGHT, LANES, load_head, padded, product, transpose};
+#[cfg(target_arch = "x86_64")]
+use super::{backward_pairs, forward::in_pairs};
 use crate::backend::AttentionShape;
 
 /// What all tasks read.
@@ -194,6 +196,20 @@ impl KeyGradient<'_> {
     }
 }
 
+/// The inputs as bf16, where they are all of that type and heads can be worked on as pairs.
+#[cfg(target_arch = "x86_64")]
+fn pair_inputs<'a>(ctx: &Context<'_>, inputs: &Inputs<'a>) -> Option<backward_pairs::Inputs<'a>> {
+    let Inputs { shape, plan, log_normalisers, .. } = *inputs;
+    match (inputs.dout, inputs.q, inputs.k, inputs.v, inputs.out) {
+        (Values::Bf16(dout), Values::Bf16(q), Values::Bf16(k), Values::Bf16(v), Values::Bf16(out))
+            if in_pairs(ctx, &shape) =>
+        {
+            Some(backward_pairs::Inputs { shape, plan, dout, q, k, v, out, log_normalisers })
+        }
+        _ => None,
+    }
+}
+
 /// See [`crate::Backend::attention_backward`].
 pub(crate) fn attention_backward(
     ctx: &Context<'_>,
@@ -220,8 +236,16 @@ pub(crate) fn attention_backward(
         log_normalisers: log_normalisers.f32(),
     };
     let [dq, dk, dv] = [dq, dk, dv].map(|gradient| Shared::new(gradient.values_mut()));
+    #[cfg(target_arch = "x86_64")]
+    let pairs = pair_inputs(ctx, &inputs);
     ctx.threads.run(plan.trees.len() * shape.kv_heads, |task| {
         let (tree, kv_head) = (task / shape.kv_heads, task % shape.kv_heads);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(inputs) = pairs {
+            // SAFETY: the level says that the processor has these instructions; each task has a tree and head of its own.
+            unsafe { backward_pairs::Tree { inputs, tree, kv_head, dq: &dq, dk: &dk, dv: &dv }.run() };
+            return;
+        }
         vectorised(ctx.level, Tree { inputs, tree, kv_head, dq: &dq, dk: &dk, dv: &dv });
     });
 }

@@ -6,6 +6,8 @@ use super::super::simd::Context;
 use super::super::vector::{Shared, Vectorised, vectorised};
 use super::plan::{AttentionPlan, KEYS, QueryTile, ROWS, queries_a_tile, query_tiles};
 use super::tile::{HEIGHT, load_head, padded, product, transpose};
+#[cfg(target_arch = "x86_64")]
+use super::{forward_pairs, pairs::LANES, pairs_tile::QueryRows};
 use crate::backend::AttentionShape;
 
 /// One tile of queries for one key head: the group of query heads that share it are rows side by side.
@@ -144,6 +146,12 @@ impl Vectorised for Tile<'_> {
     }
 }
 
+/// Whether heads can be worked on as pairs of bf16, in whole vectors.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn in_pairs(ctx: &Context<'_>, shape: &AttentionShape) -> bool {
+    ctx.level.has_bf16() && shape.head_dim.is_multiple_of(LANES)
+}
+
 /// See [`crate::Backend::attention`].
 pub(crate) fn attention(
     ctx: &Context<'_>,
@@ -166,6 +174,13 @@ pub(crate) fn attention(
     ctx.threads.run(tiles.len() * shape.kv_heads, |task| {
         let (tile, kv_head) = (tiles[task / shape.kv_heads], task % shape.kv_heads);
         let (out, log_normalisers) = (&out, &log_normalisers);
+        #[cfg(target_arch = "x86_64")]
+        if let (true, Values::Bf16(q), Values::Bf16(k), Values::Bf16(v)) = (in_pairs(ctx, &shape), q, k, v) {
+            let queries = QueryRows::new(shape, plan, tile, kv_head);
+            // SAFETY: the level says that the processor has these instructions; each task has a tile of its own.
+            unsafe { forward_pairs::Tile { queries, q, k, v, out, log_normalisers }.run() };
+            return;
+        }
         vectorised(ctx.level, Tile { shape, plan, tile, kv_head, q, k, v, out, log_normalisers });
     });
 }

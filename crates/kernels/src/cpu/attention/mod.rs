@@ -4,9 +4,20 @@
 //! is in, on where its keys are stored, or on how its history is split into runs. Decoding a sequence token by token
 //! from a cache therefore gives the bits that training on it gives. The query heads that share a key head are
 //! worked on together, as rows of one tile.
+//!
+//! `forward` and `backward` work in `f32` on every processor. Where the processor multiplies pairs of bf16, activations of
+//! that type go through `forward_pairs` and `backward_pairs`: the same tiles in the same order.
 
 mod backward;
+#[cfg(target_arch = "x86_64")]
+mod backward_pairs;
 mod forward;
+#[cfg(target_arch = "x86_64")]
+mod forward_pairs;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
+#[cfg(target_arch = "x86_64")]
+mod pairs_tile;
 mod plan;
 mod tile;
 
