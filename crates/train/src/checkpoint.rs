@@ -22,6 +22,8 @@ pub struct Progress {
     pub step: u64,
     pub num_tokens: u64,
     pub best_eval_loss: Option<f64>,
+    /// The step after which validation gave that loss.
+    pub best_step: Option<u64>,
     pub evaluations_without_improvement: u32,
 }
 
@@ -36,16 +38,23 @@ struct TrainerFile {
 const STATE: &str = "state.safetensors";
 const TRAINER: &str = "trainer.json";
 
-/// Writes `folder/step-N` and removes all but the `keep` newest.
+const TEMPORARY: &str = ".writing-";
+
+fn checkpoint_path(folder: &Path, step: u64) -> PathBuf {
+    folder.join(format!("step-{step}"))
+}
+
+/// Writes `folder/step-N` and removes all but the `keep` newest and that of step `spared`.
 pub(crate) fn save(
     folder: &Path,
     engine: &dyn Engine,
     progress: &Progress,
     run_hash: &str,
     keep: usize,
+    spared: Option<u64>,
 ) -> Result<PathBuf, TrainError> {
-    let target = folder.join(format!("step-{}", progress.step));
-    let temporary = folder.join(format!(".writing-step-{}", progress.step));
+    let target = checkpoint_path(folder, progress.step);
+    let temporary = folder.join(format!("{TEMPORARY}step-{}", progress.step));
     let write = || -> Result<(), TrainError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -73,9 +82,9 @@ pub(crate) fn save(
     write().inspect_err(|_| {
         let _ = fs::remove_dir_all(&temporary);
     })?;
-    for old in steps(folder).into_iter().rev().skip(keep.max(1)) {
+    for old in steps(folder).into_iter().rev().skip(keep.max(1)).filter(|&step| Some(step) != spared) {
         // Only after the new one is complete; one that cannot be removed does no harm.
-        let _ = fs::remove_dir_all(folder.join(format!("step-{old}")));
+        let _ = fs::remove_dir_all(checkpoint_path(folder, old));
     }
     Ok(target)
 }
@@ -159,16 +168,17 @@ fn hexadecimal(bytes: &[u8]) -> String {
 }
 
 /// Restores the newest checkpoint that is whole, telling `warn` of any that is not. `None` if there is none; an error
-/// if none of those that are there is whole.
+/// if none of those that are there is whole. Torn and damaged ones after it are removed.
 pub(crate) fn restore_newest(
     folder: &Path,
     engine: &mut dyn Engine,
     run_hash: &str,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<Progress>, TrainError> {
+    remove_torn(folder);
     let found = steps(folder);
     for &step in found.iter().rev() {
-        let path = folder.join(format!("step-{step}"));
+        let path = checkpoint_path(folder, step);
         let Some(trainer) = read_trainer(&path) else {
             warn(&format!("{}: the checkpoint is damaged, trying the one before", path.display()));
             continue;
@@ -181,6 +191,11 @@ pub(crate) fn restore_newest(
             ));
         }
         restore(&path.join(STATE), engine, trainer.progress.step)?;
+        // The run writes them again; counted among the newest, they would push out whole ones.
+        for damaged in found.into_iter().filter(|&other| other > step) {
+            let damaged = checkpoint_path(folder, damaged);
+            fs::remove_dir_all(&damaged).map_err(|error| TrainError::write(&damaged, &error))?;
+        }
         return Ok(Some(trainer.progress));
     }
     if found.is_empty() {
@@ -192,6 +207,26 @@ pub(crate) fn restore_newest(
         "none of the checkpoints is whole",
         "restore one of them, or start anew with --restart",
     ))
+}
+
+/// Removes what a process that died left half written.
+fn remove_torn(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            // One that stays takes room and nothing else: no reader looks at it.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+/// Restores the checkpoint of one step of this run.
+pub(crate) fn restore_step(folder: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+    let path = checkpoint_path(folder, step);
+    if read_trainer(&path).is_none() {
+        let reason = "the checkpoint that validated best is damaged";
+        return Err(TrainError::file(&path, reason, "restore it, or start anew with --restart"));
+    }
+    restore(&path.join(STATE), engine, step)
 }
 
 /// The trainer's file, if the state beside it has the hash it names.

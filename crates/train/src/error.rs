@@ -10,9 +10,9 @@ pub enum TrainError {
     #[error("{path}: {reason}\n  fix: {fix}", path = path.display())]
     File { path: PathBuf, reason: String, fix: String },
     #[error(
-        "step {step}: the loss is {loss}\n  records: {records}\n  fix: lower learning_rate, or look at these records"
+        "step {step}: the {quantity} is {value}\n  records: {records}\n  fix: lower learning_rate, or look at these records"
     )]
-    Diverged { step: u64, loss: f64, records: String },
+    Diverged { step: u64, quantity: &'static str, value: f64, records: String },
     #[error("first-step check \"{name}\" failed: {detail}\n  fix: {fix}")]
     Check { name: &'static str, detail: String, fix: String },
     #[error("{reason}\n  fix: {fix}")]

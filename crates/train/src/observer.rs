@@ -40,6 +40,8 @@ pub trait Observer {
     fn stepped(&mut self, _report: &StepReport) {}
     fn evaluated(&mut self, _report: &EvaluationReport) {}
     fn saved_checkpoint(&mut self, _path: &std::path::Path) {}
+    /// Training is over and the engine holds the state after this step, which validated best.
+    fn took_best(&mut self, _step: u64) {}
     /// Something the user should know but need not act on.
     fn warned(&mut self, _message: &str) {}
 }

@@ -30,7 +30,7 @@ pub struct SftPlan {
     pub validation_share: f64,
     /// Validate each so many steps; 0 at the start and the end only.
     pub eval_every: u64,
-    /// Stop after this many validations without a better loss; 0 is off.
+    /// Stop after this many validations without a better loss, and take the state that validated best; 0 is off.
     pub early_stop_patience: u32,
     /// Steps between checkpoints; 0 writes one at the end only.
     pub checkpoint_every: u64,

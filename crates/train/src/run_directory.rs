@@ -64,13 +64,13 @@ impl RunDirectory {
     }
 
     /// Drops what was measured after `resumed`, so that a resumed run measures each step once; all measurements when
-    /// training starts anew. Samples from before the first step stay.
+    /// training starts anew. Samples from before the first step stay, those from after the last are drawn again.
     pub fn forget_after(&self, resumed: Option<u64>) -> Result<(), TrainError> {
         let step = resumed.unwrap_or(0);
         if resumed.is_none() && self.path.join("metrics.jsonl").is_file() {
             self.write("metrics.jsonl", "")?;
         }
-        for name in ["metrics.jsonl", "samples.jsonl"] {
+        for (name, step) in [("metrics.jsonl", step), ("samples.jsonl", 0)] {
             let Ok(text) = fs::read_to_string(self.path.join(name)) else { continue };
             let known = |line: &&str| {
                 let object: Option<Json> = serde_json::from_str(line).ok();

@@ -16,17 +16,19 @@ pub struct EventFile {
 }
 
 impl EventFile {
-    /// A new file in `folder` for a run that starts, or resumes, after `step`: what older files say of later steps is
-    /// dropped by the reader. `seconds` is the time since 1970.
-    pub fn create(folder: &Path, step: u64, seconds: f64) -> Result<Self, TrainError> {
+    /// A new file in `folder` for a run that starts, or goes on after step `resumed`: what older files say of later
+    /// steps is dropped by the reader, for a start all they say. `seconds` is the time since 1970.
+    pub fn create(folder: &Path, resumed: Option<u64>, seconds: f64) -> Result<Self, TrainError> {
+        let step = resumed.unwrap_or(0);
         let path = folder.join(format!("events.out.tfevents.{:.0}.{step}.camelid", seconds * 1000.0));
         fs::create_dir_all(folder).map_err(|error| TrainError::write(folder, &error))?;
         let file = File::create(&path).map_err(|error| TrainError::write(&path, &error))?;
         let mut events = Self { file, path };
         // file_version = 3
         events.write(&event(seconds, 0, &field_bytes(3, b"brain.Event:2")))?;
-        // session_log = 7 { status = 1: START }
-        events.write(&event(seconds, step, &field_bytes(7, &[0x08, 0x01])))?;
+        // session_log = 7 { status = 1: START }. Readers drop what is at this step or later.
+        let first_dropped = resumed.map_or(0, |step| step + 1);
+        events.write(&event(seconds, first_dropped, &field_bytes(7, &[0x08, 0x01])))?;
         Ok(events)
     }
 

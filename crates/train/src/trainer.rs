@@ -71,16 +71,21 @@ impl Trainer<'_> {
             step: 0,
             num_tokens: 0,
             best_eval_loss: None,
+            best_step: None,
             evaluations_without_improvement: 0,
         });
-        self.directory.forget_after(resumed.then_some(progress.step))?;
-        let mut events = EventFile::create(&self.directory.path().join("tensorboard"), progress.step, now())?;
+        let resumed = resumed.then_some(progress.step);
+        self.directory.forget_after(resumed)?;
+        let mut events = EventFile::create(&self.directory.path().join("tensorboard"), resumed, now())?;
         observer.started(progress.step, total);
-        if !resumed {
+        if resumed.is_none() {
             self.evaluate(engine, &mut progress, &mut events, observer)?;
+            if self.is_best(&progress) {
+                self.save(engine, &progress, observer)?;
+            }
         }
         let mut order = Order::new(plan.seed, training.len());
-        while progress.step < total {
+        while progress.step < total && !self.has_stalled(&progress) {
             let report = self.step(engine, &mut order, &mut progress, total)?;
             self.directory.append("metrics.jsonl", &report)?;
             events.scalars(
@@ -99,21 +104,40 @@ impl Trainer<'_> {
             if last || due(plan.eval_every, progress.step) {
                 self.evaluate(engine, &mut progress, &mut events, observer)?;
             }
-            let patience = plan.early_stop_patience;
-            let early = patience > 0 && progress.evaluations_without_improvement >= patience;
+            let over = last || self.has_stalled(&progress);
             let stop = self.requests.stop.load(Ordering::Relaxed);
             let asked = self.requests.checkpoint.swap(false, Ordering::Relaxed);
-            if last || early || stop || asked || due(plan.checkpoint_every, progress.step) {
-                let path = checkpoint::save(&checkpoints, engine, &progress, &self.run_hash, plan.keep_checkpoints)?;
-                observer.saved_checkpoint(&path);
+            if over || stop || asked || self.is_best(&progress) || due(plan.checkpoint_every, progress.step) {
+                self.save(engine, &progress, observer)?;
             }
-            match (early, stop && !last) {
-                (true, _) => return Ok(Ended::EarlyStop),
-                (false, true) => return Ok(Ended::Stopped),
-                (false, false) => {}
+            if stop && !over {
+                return Ok(Ended::Stopped);
             }
         }
-        Ok(Ended::Finished)
+        if let Some(best) = progress.best_step.filter(|&best| plan.early_stop_patience > 0 && best != progress.step) {
+            checkpoint::restore_step(&checkpoints, engine, best)?;
+            observer.took_best(best);
+        }
+        Ok(if self.has_stalled(&progress) { Ended::EarlyStop } else { Ended::Finished })
+    }
+
+    /// Whether validation has not got better for as long as the plan allows.
+    fn has_stalled(&self, progress: &Progress) -> bool {
+        let patience = self.plan.early_stop_patience;
+        patience > 0 && progress.evaluations_without_improvement >= patience
+    }
+
+    /// Whether early stopping may come back to this step.
+    fn is_best(&self, progress: &Progress) -> bool {
+        self.plan.early_stop_patience > 0 && progress.best_step == Some(progress.step)
+    }
+
+    fn save(&self, engine: &dyn Engine, progress: &Progress, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let spared = progress.best_step.filter(|_| self.plan.early_stop_patience > 0);
+        let (folder, keep) = (self.directory.checkpoints(), self.plan.keep_checkpoints);
+        let path = checkpoint::save(&folder, engine, progress, &self.run_hash, keep, spared)?;
+        observer.saved_checkpoint(&path);
+        Ok(())
     }
 
     /// One optimiser step; everything is divided by counts of the whole step.
@@ -141,9 +165,7 @@ impl Trainer<'_> {
             loss += outcome.loss;
             accuracy += metric(&outcome, "mean_token_accuracy");
             if !loss.sum.is_finite() {
-                let names: Vec<String> = records.iter().map(|record| (self.data.name)(record.record)).collect();
-                let records = names.join(", ");
-                return Err(TrainError::Diverged { step: progress.step + 1, loss: loss.sum, records });
+                return Err(self.diverged(progress, "loss", loss.sum, &records));
             }
             let cotangents = Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new() };
             if index + 1 < forests.len() {
@@ -162,6 +184,9 @@ impl Trainer<'_> {
             updated = Some(engine.backward_and_update(&cotangents, &update)?);
         }
         let grad_norm = updated.map_or(f64::NAN, |updated| updated.grad_norm);
+        if !grad_norm.is_finite() {
+            return Err(self.diverged(progress, "gradient's norm", grad_norm, &records));
+        }
         let tokens: usize = records.iter().map(|record| record.tokens.len()).sum();
         progress.step += 1;
         progress.num_tokens += tokens as u64;
@@ -181,6 +206,12 @@ impl Trainer<'_> {
         })
     }
 
+    /// The step after `progress` gave `value`, which is not finite.
+    fn diverged(&self, progress: &Progress, quantity: &'static str, value: f64, records: &[&Encoded]) -> TrainError {
+        let names: Vec<String> = records.iter().map(|record| (self.data.name)(record.record)).collect();
+        TrainError::Diverged { step: progress.step + 1, quantity, value, records: names.join(", ") }
+    }
+
     fn evaluate(
         &self,
         engine: &mut dyn Engine,
@@ -194,7 +225,8 @@ impl Trainer<'_> {
         let report = evaluate(engine, self.plan, self.data.validation, progress.step)?;
         if !report.eval_loss.is_finite() {
             let records = "those held out for validation".to_owned();
-            return Err(TrainError::Diverged { step: progress.step, loss: report.eval_loss, records });
+            let (step, value) = (progress.step, report.eval_loss);
+            return Err(TrainError::Diverged { step, quantity: "validation loss", value, records });
         }
         self.directory.append("metrics.jsonl", &report)?;
         let values = [("eval/loss", report.eval_loss), ("eval/mean_token_accuracy", report.eval_mean_token_accuracy)];
@@ -202,6 +234,7 @@ impl Trainer<'_> {
         observer.evaluated(&report);
         if progress.best_eval_loss.is_none_or(|best| report.eval_loss < best) {
             progress.best_eval_loss = Some(report.eval_loss);
+            progress.best_step = Some(report.step);
             progress.evaluations_without_improvement = 0;
         } else {
             progress.evaluations_without_improvement += 1;

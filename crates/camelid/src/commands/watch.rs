@@ -109,6 +109,10 @@ impl Observer for Watch {
         self.say(&format!("checkpoint {}", path.display()));
     }
 
+    fn took_best(&mut self, step: u64) {
+        self.say(&format!("the model after step {step} is taken, which validated best"));
+    }
+
     fn warned(&mut self, message: &str) {
         self.say(&format!("warning: {message}"));
     }
