@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a peer's settings and Camelid in turn and prints medians and ratios.
 
-usage: compare.py gemm|step|sft|all [--rounds N] [--json FILE]
+usage: compare.py gemm|step|sft|all [--rounds N] [--trl SETTINGS] [--json FILE]
 """
 
 import argparse
@@ -67,6 +67,7 @@ def alternate(contenders, rounds):
 
 def report(title, medians):
     ours = medians["camelid"]
+    # Ratios are those of the plain setting.
     print(f"\n{title}\n\n| | tokens/s | peak memory (MB) | Camelid's speed | Camelid's memory |\n|---|---|---|---|---|")
     for name, figures in medians.items():
         speed = ours["tokens_per_second"] / figures["tokens_per_second"]
@@ -100,18 +101,22 @@ def compare_step(rounds):
             for precision in ("f32", "autocast", "bf16")
         }
         contenders["camelid"] = lambda: camelid("bench", "step", MODEL, "--tune", mode, *THREADS)
+        if mode == "full":
+            contenders["camelid, bf16 moments"] = lambda: camelid(
+                "bench", "step", MODEL, "--tune", mode, "--moments", "bf16", *THREADS
+            )
         results[mode] = alternate(contenders, rounds)
         report(f"One step of 4 x 256 tokens, {mode}", results[mode])
     return results
 
 
-def compare_sft(rounds):
+def compare_sft(rounds, settings):
     _, messages = prepared_data()
     contenders = {
         f"TRL {setting}, {packing}": lambda setting=setting, packing=packing: peer(
             "trl_sft.py", setting, packing, messages
         )
-        for setting in ("default", "f32", "autocast", "bf16")
+        for setting in settings
         for packing in ("unpacked", "packed")
     }
     contenders["camelid"] = lambda: camelid("bench", "recipe", str(HERE / "sft.toml"), "--set", f"stage.data={messages}")
@@ -124,10 +129,16 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["gemm", "step", "sft", "all"])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trl", default="default,f32,autocast,bf16", help="which settings of TRL to run")
     parser.add_argument("--json", type=pathlib.Path, help="write the medians here")
     arguments = parser.parse_args()
     subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
-    comparisons = {"gemm": compare_gemm, "step": compare_step, "sft": compare_sft}
+    settings = arguments.trl.split(",")
+    comparisons = {
+        "gemm": compare_gemm,
+        "step": compare_step,
+        "sft": lambda rounds: compare_sft(rounds, settings),
+    }
     chosen = comparisons if arguments.what == "all" else {arguments.what: comparisons[arguments.what]}
     results = {name: compare(arguments.rounds) for name, compare in chosen.items()}
     if arguments.json:

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::recipe::MomentSpec;
+
 const EXAMPLES: &str = "\
 Examples:
   camelid run recipes/quickstart.toml                 tune SmolLM2-135M on a small sample, about five minutes
@@ -220,6 +222,9 @@ pub(crate) enum Bench {
         /// Rank of the adapter
         #[arg(long, default_value_t = 16)]
         rank: usize,
+        /// What the optimiser's moments are kept in
+        #[arg(long, value_enum, default_value_t = MomentSpec::F32)]
+        moments: MomentSpec,
         /// Sequences of a batch
         #[arg(long, default_value_t = 4)]
         sequences: usize,

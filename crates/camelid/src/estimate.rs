@@ -1,7 +1,7 @@
 //! What a stage will cost, from shapes alone.
 
 use camelid_kernels::Compute;
-use camelid_model::{ArchConfig, Mlp, Tuning};
+use camelid_model::{ArchConfig, Mlp, MomentType, Tuning};
 
 /// Predicted cost of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
@@ -39,20 +39,36 @@ pub(crate) fn trained_parameters(arch: &ArchConfig, tuning: &Tuning) -> f64 {
 /// Code, tokenizer and data of a small run.
 const PROCESS_BYTES: f64 = 40e6;
 
-/// Bytes at the peak of a step over `rows` tokens: weights in the form they are multiplied, master weights, gradients
-/// and moments of what is trained, and the activations kept for the backward pass.
-pub(crate) fn memory_bytes(arch: &ArchConfig, tuning: &Tuning, compute: Compute, rows: usize) -> u64 {
+/// Bytes at the peak of a step over `rows` tokens: frozen weights in the form they are multiplied, what is trained with
+/// its gradients and moments, and the activations kept for the backward pass.
+pub(crate) fn memory_bytes(
+    arch: &ArchConfig,
+    tuning: &Tuning,
+    moments: MomentType,
+    compute: Compute,
+    rows: usize,
+) -> u64 {
     let width = if compute == Compute::Bf16 { 2.0 } else { 4.0 };
     let head = (arch.vocabulary * arch.hidden) as f64;
+    let trained = trained_parameters(arch, tuning);
+    let frozen = match tuning {
+        Tuning::Full => 0.0,
+        Tuning::Layers(_) => linear_parameters(arch) + head - trained,
+        Tuning::Frozen | Tuning::LowRank(_) => linear_parameters(arch) + head,
+    };
     // Both directions of each linear layer and of the head.
-    let prepared = 2.0 * width * (linear_parameters(arch) + head);
+    let prepared = 2.0 * width * frozen;
     let table = if *tuning == Tuning::Full { 0.0 } else { width * head };
-    let trained = 16.0 * trained_parameters(arch, tuning);
+    // Value and gradient of four bytes each, and two moments.
+    let of_trained = match moments {
+        MomentType::F32 => 16.0,
+        MomentType::Bf16 => 12.0,
+    };
     let gate = if matches!(arch.mlp, Mlp::Gated(_)) { 2 } else { 1 };
     let kept = 2 * arch.hidden + 2 * (arch.heads + arch.kv_heads) * arch.head_dim + gate * arch.intermediate;
     let activations = width * (rows * kept * arch.layers.len()) as f64;
     let scratch = 4.0 * (rows * (6 * arch.hidden + 3 * arch.intermediate)) as f64;
-    (prepared + table + trained + activations + scratch + PROCESS_BYTES) as u64
+    (prepared + table + of_trained * trained + activations + scratch + PROCESS_BYTES) as u64
 }
 
 /// Floating-point operations of a training pass over one token, attention left out.

@@ -70,10 +70,20 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
-        Command::Bench(Bench::Step { model, tune, rank, sequences, length, steps, json, machine }) => {
+        Command::Bench(Bench::Step { model, tune, rank, moments, sequences, length, steps, json, machine }) => {
             let model = model.as_str();
             let machine = &machine;
-            commands::bench_step::run(&StepBench { model, tune, rank, sequences, length, steps, json, machine })?;
+            commands::bench_step::run(&StepBench {
+                model,
+                tune,
+                rank,
+                moments,
+                sequences,
+                length,
+                steps,
+                json,
+                machine,
+            })?;
         }
         Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
         Command::Export(args) => commands::export::run(&args)?,

@@ -468,7 +468,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     // Optimiser.
 
-    /// One fused step on `len` elements; all four buffers are `f32`. `gradient` is left as it is.
+    /// One fused step on `len` elements; parameter and gradient are `f32`, and `gradient` is left as it is. Moments are
+    /// both `f32` or both bf16. bf16 moments are rounded up or down at random in proportion to the distance, by a pure
+    /// function of `(step, element index)`: rounded to the nearest, a second moment that changes by a thousandth a step
+    /// would never change.
     fn adamw(
         &self,
         constants: AdamW,

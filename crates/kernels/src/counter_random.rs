@@ -12,6 +12,12 @@ fn mix(seed: u64, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// 64 random bits.
+#[inline(always)]
+pub(crate) fn bits(seed: u64, index: u64) -> u64 {
+    mix(seed, index)
+}
+
 /// Uniform in [0, 1), a multiple of 2⁻²⁴.
 #[inline(always)]
 pub(crate) fn uniform(seed: u64, index: u64) -> f32 {

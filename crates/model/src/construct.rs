@@ -13,7 +13,7 @@ use crate::linear::{Adapter, LinearLayer, LinearWeight};
 use crate::norm::NormLayer;
 use crate::rope_table;
 use crate::tensor::Tensor;
-use crate::tuning::{LowRank, Tuning};
+use crate::tuning::{LowRank, MomentType, Tuning};
 use crate::weights::WeightSource;
 
 /// Reads tensors and decides what each becomes.
@@ -22,6 +22,7 @@ pub(crate) struct Builder<'a, B: Backend> {
     pub(crate) arch: &'a ArchConfig,
     pub(crate) weights: &'a dyn WeightSource,
     pub(crate) tuning: &'a Tuning,
+    pub(crate) moments: MomentType,
     pub(crate) seed: u64,
 }
 
@@ -93,7 +94,13 @@ impl<B: Backend> Builder<'_, B> {
         let shape = self.weights.shape(name).ok_or_else(|| {
             invalid(format!("{name}: the model has no such tensor"), "take the model from its source again")
         })?;
-        Ok(Tensor::new(self.backend, name.to_owned(), shape, &self.weights.load(name)?, trained))
+        Ok(Tensor::new(
+            self.backend,
+            name.to_owned(),
+            shape,
+            &self.weights.load(name)?,
+            trained.then_some(self.moments),
+        ))
     }
 
     pub(crate) fn norm(&self, path: &str, width: usize, kind: Norm, trained: bool) -> Result<NormLayer<B>, ModelError> {
@@ -156,7 +163,7 @@ impl<B: Backend> Builder<'_, B> {
         let uniform = |bits: u32| (bits >> 8) as f32 / 8_388_608.0 - 1.0;
         let a: Vec<f32> = (0..rank * input).map(|_| bound * uniform(random.next_u32())).collect();
         let tensor = |name: &str, shape: [usize; 2], values: &[f32]| {
-            Tensor::new(self.backend, format!("{path}.{name}.weight"), shape.to_vec(), values, true)
+            Tensor::new(self.backend, format!("{path}.{name}.weight"), shape.to_vec(), values, Some(self.moments))
         };
         Adapter {
             a: tensor("lora_A", [rank, input], &a),

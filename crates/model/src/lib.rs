@@ -29,5 +29,5 @@ pub use engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want}
 pub use error::ModelError;
 pub use io::{inspect_model, load_model};
 pub use transformer::{Transformer, TransformerOptions};
-pub use tuning::{LowRank, Tuning};
+pub use tuning::{LowRank, MomentType, Tuning};
 pub use weights::{LoadedModel, WeightSource};

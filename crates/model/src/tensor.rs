@@ -5,6 +5,7 @@ use camelid_kernels::{AdamW, Backend, DType};
 use crate::ModelError;
 use crate::arch_hf::invalid;
 use crate::engine::StateTensor;
+use crate::tuning::MomentType;
 
 /// A parameter kept as `f32` values. Frozen matrices are not kept this way: only their prepared form is.
 pub(crate) struct Tensor<B: Backend> {
@@ -15,7 +16,7 @@ pub(crate) struct Tensor<B: Backend> {
     pub(crate) training: Option<TrainingState<B>>,
 }
 
-/// Gradient and optimiser moments, all `f32`.
+/// Gradient (`f32`) and optimiser moments.
 pub(crate) struct TrainingState<B: Backend> {
     /// Nothing until a backward pass adds to it, and nothing again after the optimiser's step.
     pub(crate) gradient: Option<B::Buffer>,
@@ -24,9 +25,18 @@ pub(crate) struct TrainingState<B: Backend> {
 }
 
 impl<B: Backend> Tensor<B> {
-    pub(crate) fn new(backend: &B, name: String, shape: Vec<usize>, values: &[f32], trained: bool) -> Self {
-        let zeros = || backend.zeros(DType::F32, values.len());
-        let training = trained.then(|| TrainingState { gradient: None, first_moment: zeros(), second_moment: zeros() });
+    /// Trained if `moments` says what type its moments have.
+    pub(crate) fn new(
+        backend: &B,
+        name: String,
+        shape: Vec<usize>,
+        values: &[f32],
+        moments: Option<MomentType>,
+    ) -> Self {
+        let training = moments.map(|moments| {
+            let zeros = || backend.zeros(moments.dtype(), values.len());
+            TrainingState { gradient: None, first_moment: zeros(), second_moment: zeros() }
+        });
         Self { name, shape, value: backend.upload(values), training }
     }
 

@@ -14,7 +14,7 @@ use crate::linear::{LinearWeight, activations, floats};
 use crate::norm::NormLayer;
 use crate::tensor::Tensor;
 use crate::training::EagerUpdate;
-use crate::tuning::Tuning;
+use crate::tuning::{MomentType, Tuning};
 use crate::weights::{LoadedModel, WeightSource};
 use crate::{ModelError, arch::Linear};
 
@@ -23,6 +23,7 @@ use crate::{ModelError, arch::Linear};
 pub struct TransformerOptions {
     /// Magnitude α of uniform noise on embeddings in training (`NEFTune`); 0 is off.
     pub neftune_alpha: f32,
+    pub moments: MomentType,
 }
 
 /// A decoder-only transformer on a backend.
@@ -86,7 +87,14 @@ impl<B: Backend> Transformer<B> {
         let LoadedModel { arch, config, weights, text, source } = model;
         check_tuning(&arch, &tuning)?;
         check_shapes(&arch, weights.as_ref())?;
-        let builder = Builder { backend: &backend, arch: &arch, weights: weights.as_ref(), tuning: &tuning, seed };
+        let builder = Builder {
+            backend: &backend,
+            arch: &arch,
+            weights: weights.as_ref(),
+            tuning: &tuning,
+            moments: options.moments,
+            seed,
+        };
         let full = tuning == Tuning::Full;
         let directions = if tuning == Tuning::Frozen { Directions::Forward } else { Directions::Both };
         let mut embedding = builder.tensor(arch.embedding_name(), full)?;

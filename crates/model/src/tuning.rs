@@ -1,5 +1,7 @@
 //! What is trained.
 
+use camelid_kernels::DType;
+
 /// Which parameters change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tuning {
@@ -11,6 +13,24 @@ pub enum Tuning {
     Layers(Vec<usize>),
     /// A low-rank adapter beside frozen weights.
     LowRank(LowRank),
+}
+
+/// What the optimiser's moments are kept in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MomentType {
+    #[default]
+    F32,
+    /// Half the memory; rounded at random so that small changes count in the mean.
+    Bf16,
+}
+
+impl MomentType {
+    pub(crate) fn dtype(self) -> DType {
+        match self {
+            Self::F32 => DType::F32,
+            Self::Bf16 => DType::Bf16,
+        }
+    }
 }
 
 /// A low-rank adapter, `y = W x + scale · B A x` (Hu 2021, arXiv 2106.09685, equation 3).

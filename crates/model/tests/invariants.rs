@@ -4,7 +4,9 @@
 mod support;
 
 use camelid_kernels::{Backend, Compute, Cpu, CpuOptions, Reference};
-use camelid_model::{Cotangents, Engine, LowRank, Scores, StateTensor, Transformer, Tuning, Update, Want};
+use camelid_model::{
+    Cotangents, Engine, LowRank, MomentType, Scores, StateTensor, Transformer, TransformerOptions, Tuning, Update, Want,
+};
 use camelid_text::{Encoded, Forest};
 use proptest::prelude::*;
 use support::{Golden, UPDATE, check, check_norm, gradients_of, read_gradients};
@@ -202,6 +204,31 @@ fn a_restored_engine_continues_with_the_same_bits() {
         assert_eq!(last.step, 5);
         assert!(state(&second) == state(&straight), "{family}");
     }
+}
+
+/// Moments in bf16 train alike, and what is saved of them continues with the same bits.
+#[test]
+fn moments_in_bf16_train_alike_and_continue_with_the_same_bits() {
+    let golden = Golden::read("llama");
+    let options = TransformerOptions { moments: MomentType::Bf16, ..TransformerOptions::default() };
+    let engine = |threads| golden.engine_with(cpu(Compute::F32, threads), Tuning::Full, &options);
+    golden.check_losses(&mut engine(2), None, 2e-3);
+    let step = |engine: &mut Transformer<Cpu>| {
+        gradients_of(engine, &golden.forest());
+        engine.update(&Update { denominator: 13.0, ..UPDATE }).unwrap();
+    };
+    let (mut straight, mut first, mut second) = (engine(2), engine(1), engine(3));
+    for _ in 0..4 {
+        step(&mut straight);
+    }
+    step(&mut first);
+    let saved = state(&first);
+    let fetch = &mut |name: &str| Ok(saved.iter().find(|tensor| tensor.name == name).unwrap().values.clone());
+    second.restore_state(1, fetch).unwrap();
+    for _ in 0..3 {
+        step(&mut second);
+    }
+    assert!(state(&second) == state(&straight));
 }
 
 /// Stepping during the backward pass is the same step.

@@ -7,6 +7,7 @@ use camelid_text::{Encoded, Forest};
 use serde::Serialize;
 
 use crate::cli::{MachineArgs, TuneChoice};
+use crate::recipe::MomentSpec;
 use crate::{machine, models, process_memory};
 
 /// Steps before the clock starts: they fill the buffer pool and the caches.
@@ -29,6 +30,7 @@ pub(crate) struct StepBench<'a> {
     pub(crate) model: &'a str,
     pub(crate) tune: TuneChoice,
     pub(crate) rank: usize,
+    pub(crate) moments: MomentSpec,
     pub(crate) sequences: usize,
     pub(crate) length: usize,
     pub(crate) steps: usize,
@@ -54,7 +56,8 @@ pub(crate) fn run(bench: &StepBench<'_>) -> anyhow::Result<()> {
         }),
     };
     let backend = machine::open(bench.machine.compute, bench.machine.threads);
-    let mut engine = Transformer::new(backend, model, tuning, 0, &TransformerOptions::default())?;
+    let options = TransformerOptions { moments: bench.moments.into(), ..TransformerOptions::default() };
+    let mut engine = Transformer::new(backend, model, tuning, 0, &options)?;
     let update = Update {
         learning_rate: 1e-5,
         denominator: (bench.sequences * (bench.length - 1)) as f64,

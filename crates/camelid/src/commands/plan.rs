@@ -113,7 +113,7 @@ pub(crate) fn estimate_stage(
     Estimate {
         steps,
         tokens: tokens as u64,
-        memory_bytes: estimate::memory_bytes(&model.arch, &stage.tuning, plan.compute, rows),
+        memory_bytes: estimate::memory_bytes(&model.arch, &stage.tuning, stage.moments, plan.compute, rows),
         seconds: (flops + validating) / (rate * estimate::STEP_EFFICIENCY),
     }
 }

@@ -122,7 +122,7 @@ impl StageRun<'_> {
             eprintln!("this processor has no bf16 products; computing in f32");
         }
         let peak = measure::product_rate(&backend);
-        let options = TransformerOptions { neftune_alpha: self.stage.neftune_alpha };
+        let options = TransformerOptions { neftune_alpha: self.stage.neftune_alpha, moments: self.stage.moments };
         let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.plan.seed, &options)?;
         let (all, trained) = engine.parameters();
         eprintln!("{}", engine.describe());

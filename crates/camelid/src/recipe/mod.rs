@@ -11,6 +11,7 @@ mod view;
 pub(crate) use parse::read;
 pub(crate) use resolve::{Plan, StagePlan, resolve};
 pub(crate) use sources::DataSource;
+pub(crate) use spec::MomentSpec;
 pub(crate) use view::{plan_text, plan_view, stage_view};
 
 /// A recipe that cannot be run: where, what and how to mend it.

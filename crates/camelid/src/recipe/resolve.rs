@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use camelid_kernels::Compute;
-use camelid_model::{LowRank, Tuning};
+use camelid_model::{LowRank, MomentType, Tuning};
 use camelid_text::{Learn, Overlong, SpanPolicy};
 
 use super::RecipeError;
@@ -37,6 +37,7 @@ pub(crate) struct StagePlan {
     pub(crate) max_reject_share: f64,
     pub(crate) tuning: Tuning,
     pub(crate) neftune_alpha: f32,
+    pub(crate) moments: MomentType,
     pub(crate) training: camelid_train::SftPlan,
     pub(crate) sample_prompts: Vec<String>,
     pub(crate) sample_tokens: usize,
@@ -121,6 +122,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         max_reject_share,
         tuning,
         neftune_alpha,
+        moments: spec.moments.map_or(MomentType::F32, MomentType::from),
         training,
         sample_prompts,
         sample_tokens,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use camelid_model::MomentType;
 use camelid_records::{Format, Role};
 use serde::Deserialize;
 
@@ -98,6 +99,8 @@ pub(crate) struct StageSpec {
     pub(crate) beta1: Option<f32>,
     pub(crate) beta2: Option<f32>,
     pub(crate) epsilon: Option<f32>,
+    /// What the optimiser's moments are kept in: `f32`, or `bf16` at half the memory, rounded at random.
+    pub(crate) moments: Option<MomentSpec>,
     /// Clip the gradient's global norm to this; 0 is off.
     pub(crate) max_grad_norm: Option<f32>,
 
@@ -168,6 +171,22 @@ pub(crate) enum OverlongSpec {
 pub(crate) enum TuneSpec {
     Full,
     Lora,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MomentSpec {
+    F32,
+    Bf16,
+}
+
+impl From<MomentSpec> for MomentType {
+    fn from(spec: MomentSpec) -> Self {
+        match spec {
+            MomentSpec::F32 => Self::F32,
+            MomentSpec::Bf16 => Self::Bf16,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

@@ -1,7 +1,7 @@
 //! A plan as text and JSON: every value that decides the result, nothing left open.
 
 use camelid_kernels::Compute;
-use camelid_model::Tuning;
+use camelid_model::{MomentType, Tuning};
 use serde_json::{Value as Json, json};
 
 use super::resolve::{Plan, StagePlan};
@@ -35,10 +35,15 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
     if stage.training.max_grad_norm.is_infinite() {
         training["max_grad_norm"] = json!(0.0);
     }
+    let moments = match stage.moments {
+        MomentType::F32 => "f32",
+        MomentType::Bf16 => "bf16",
+    };
     json!({
         "kind": stage.kind.name(), "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
         "max_length": stage.max_length, "overlong": stage.overlong, "max_reject_share": stage.max_reject_share,
-        "tune": tuning, "neftune_alpha": stage.neftune_alpha, "training": training,
+        "tune": tuning, "neftune_alpha": stage.neftune_alpha, "moments": moments,
+        "training": training,
         "sample_prompts": stage.sample_prompts, "sample_tokens": stage.sample_tokens,
         "save_merged": stage.save_merged,
     })

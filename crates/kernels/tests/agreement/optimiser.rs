@@ -32,6 +32,26 @@ proptest! {
     }
 }
 
+/// bf16 moments: the step itself is exact, what is kept is right in the mean, and threads change nothing.
+#[test]
+fn rounded_moments_are_right_in_the_mean() {
+    let len = 5000;
+    agree!(Tolerance { f32: 1e-2, bf16: 1e-2 }, |b| {
+        let mut parameter = b.upload(&vec![1.0; len]);
+        let [mut first, mut second] = [(); 2].map(|()| b.zeros(DType::Bf16, len));
+        let gradient = b.upload(&vec![0.5; len]);
+        b.adamw(CONSTANTS, &mut parameter, &gradient, &mut first, &mut second, len);
+        let nothing = b.zeros(DType::F32, len);
+        // Each of these steps changes a second moment by a thousandth, a quarter of what separates two bf16 numbers.
+        for step in 2..=500 {
+            b.adamw(AdamW { step, ..CONSTANTS }, &mut parameter, &nothing, &mut first, &mut second, len);
+        }
+        let second = host(b, &second);
+        let mean = second.iter().sum::<f32>() / len as f32;
+        vec![vec![mean], host(b, &parameter)]
+    });
+}
+
 /// `torch.optim.AdamW` of `PyTorch` 2.15 in float64 on the same numbers: lr 1e-2, betas (0.9, 0.999), eps 1e-8,
 /// weight decay 0.1, the gradient `[0.5, -0.25, 0.125]` three times.
 #[test]

@@ -125,7 +125,16 @@ impl Golden {
 
     /// The model on a backend; with an adapter, its values are those of the file.
     pub(crate) fn engine<B: Backend>(&self, backend: B, tuning: Tuning) -> Transformer<B> {
-        let mut engine = Transformer::new(backend, self.model(), tuning, 1, &TransformerOptions::default()).unwrap();
+        self.engine_with(backend, tuning, &TransformerOptions::default())
+    }
+
+    pub(crate) fn engine_with<B: Backend>(
+        &self,
+        backend: B,
+        tuning: Tuning,
+        options: &TransformerOptions,
+    ) -> Transformer<B> {
+        let mut engine = Transformer::new(backend, self.model(), tuning, 1, options).unwrap();
         if !self.adapter.is_empty() {
             let fetch = &mut |name: &str| {
                 let parameter = name.trim_end_matches(".first_moment").trim_end_matches(".second_moment");
