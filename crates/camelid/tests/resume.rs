@@ -75,26 +75,47 @@ fn uninterrupted(lines: &str) -> (Vec<(String, Vec<u8>)>, Vec<String>) {
     (hashes(&workshop), losses(&workshop))
 }
 
+/// Names in the folder of checkpoints.
+fn checkpoints(workshop: &Workshop) -> Vec<String> {
+    let entries = fs::read_dir(workshop.path("runs/tiny/checkpoints")).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Whether a checkpoint is being written, or was when the process ended.
+fn writing(workshop: &Workshop) -> bool {
+    checkpoints(workshop).iter().any(|name| name.starts_with(".writing-"))
+}
+
+/// Kills the run again and again, every other time while it writes a checkpoint.
 fn killed_at_random(lines: &str, seed: u64) {
     let expected = uninterrupted(lines);
     let workshop = Workshop::new();
     workshop.write("recipe.toml", long_recipe(lines));
     let mut random = seed;
-    let mut kills = 0;
+    let (mut kills, mut torn) = (0, 0);
     while steps(&workshop) < STEPS - 3 {
-        let mut child = start(&workshop);
         let before = steps(&workshop);
+        let mut child = start(&workshop);
         wait_for("a new step", || steps(&workshop) != before || child.try_wait().unwrap().is_some());
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        std::thread::sleep(Duration::from_micros((random >> 33) % 60_000));
+        if kills % 2 == 0 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            std::thread::sleep(Duration::from_micros((random >> 33) % 60_000));
+        } else {
+            let start = Instant::now();
+            while !writing(&workshop) && start.elapsed() < Duration::from_secs(1) {}
+        }
         let _ = child.kill();
         kills += usize::from(!end(child).success());
+        torn += usize::from(writing(&workshop));
         assert!(kills < 200, "no progress");
     }
     workshop.succeed(&["run", "recipe.toml"]);
-    assert!(kills >= 3, "{kills} kills test little");
-    assert_eq!(hashes(&workshop), expected.0, "after {kills} kills");
+    assert!(kills >= 5 && torn >= 1, "{kills} kills, {torn} within a checkpoint, test little");
+    assert_eq!(hashes(&workshop), expected.0, "after {kills} kills, {torn} within a checkpoint");
     assert_eq!(losses(&workshop), expected.1);
+    assert!(!writing(&workshop));
 }
 
 #[test]
@@ -139,11 +160,10 @@ fn a_checkpoint_is_written_on_request() {
     let child = start(&workshop);
     wait_for("steps", || steps(&workshop) > 2);
     signal(&child, "USR1");
-    let checkpoints = workshop.path("runs/tiny/checkpoints");
-    wait_for("a checkpoint", || {
-        let names = fs::read_dir(&checkpoints).map(|entries| entries.filter_map(Result::ok).collect::<Vec<_>>());
-        names.is_ok_and(|names| names.iter().any(|entry| entry.file_name().to_string_lossy().starts_with("step-")))
-    });
+    wait_for("a checkpoint", || checkpoints(&workshop).iter().any(|name| name.starts_with("step-")));
+    // It goes on after that.
+    let written = steps(&workshop);
+    wait_for("more steps", || steps(&workshop) > written + 2);
     signal(&child, "TERM");
     assert_eq!(end(child).code(), Some(130));
 }
@@ -158,22 +178,21 @@ fn a_torn_checkpoint_is_passed_over() {
     wait_for("steps", || steps(&workshop) > 8);
     signal(&child, "KILL");
     end(child);
-    let newest = fs::read_dir(workshop.path("runs/tiny/checkpoints"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("step-"))
-        .max_by_key(|path| path.file_name().unwrap().to_string_lossy()[5..].parse::<u64>().unwrap())
-        .unwrap();
-    for entry in fs::read_dir(&newest).unwrap() {
+    let complete = checkpoints(&workshop).into_iter().filter_map(|name| name.strip_prefix("step-")?.parse().ok());
+    let newest: u64 = complete.max().unwrap();
+    let folder = workshop.path("runs/tiny/checkpoints");
+    // Half written under another name, as a kill leaves it, and half there although complete by its name, as a disk may.
+    let (temporary, damaged) = (folder.join(".writing-step-1000"), folder.join(format!("step-{newest}")));
+    fs::create_dir(&temporary).unwrap();
+    for entry in fs::read_dir(&damaged).unwrap() {
         let path = entry.unwrap().path();
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        fs::copy(&path, temporary.join(path.file_name().unwrap())).unwrap();
     }
-    workshop.succeed(&["run", "recipe.toml"]);
-    assert_eq!(hashes(&workshop), expected.0);
-    let left: Vec<String> = fs::read_dir(workshop.path("runs/tiny/checkpoints"))
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    assert!(left.len() == 2 && left.iter().all(|name| name.starts_with("step-")), "{left:?}");
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains(&format!("step-{newest}: the checkpoint is damaged")), "{said}");
+    assert_eq!((hashes(&workshop), losses(&workshop)), expected);
+    assert_eq!(checkpoints(&workshop), [format!("step-{}", STEPS - 1), format!("step-{STEPS}")]);
 }
