@@ -82,7 +82,7 @@ impl<B: Backend> Transformer<B> {
         model: LoadedModel,
         tuning: Tuning,
         seed: u64,
-        options: &TransformerOptions,
+        options: TransformerOptions,
     ) -> Result<Self, ModelError> {
         let LoadedModel { arch, config, weights, text, source } = model;
         check_tuning(&arch, &tuning)?;
@@ -129,7 +129,7 @@ impl<B: Backend> Transformer<B> {
             source,
             weights,
             tuning,
-            options: *options,
+            options,
             embedding,
             blocks,
             final_norm,

@@ -41,7 +41,7 @@ fn prompts_continue_as_in_transformers() {
     let model = load_model(&model_path()).unwrap();
     let text = Text::new(model.text.clone()).unwrap();
     let backend = Cpu::new(CpuOptions { threads: None, compute: Compute::F32 });
-    let mut engine = Transformer::new(backend, model, Tuning::Frozen, 0, &TransformerOptions::default()).unwrap();
+    let mut engine = Transformer::new(backend, model, Tuning::Frozen, 0, TransformerOptions::default()).unwrap();
     let mut worst = 0.0_f32;
     for case in &cases {
         assert_eq!(text.encode(&case.prompt), case.ids, "{:?}", case.prompt);

@@ -211,7 +211,7 @@ fn a_restored_engine_continues_with_the_same_bits() {
 fn moments_in_bf16_train_alike_and_continue_with_the_same_bits() {
     let golden = Golden::read("llama");
     let options = TransformerOptions { moments: MomentType::Bf16, ..TransformerOptions::default() };
-    let engine = |threads| golden.engine_with(cpu(Compute::F32, threads), Tuning::Full, &options);
+    let engine = |threads| golden.engine_with(cpu(Compute::F32, threads), Tuning::Full, options);
     golden.check_losses(&mut engine(2), None, 2e-3);
     let step = |engine: &mut Transformer<Cpu>| {
         gradients_of(engine, &golden.forest());

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &RecipeArgs, steps: usize, json_wanted: bool) -> anyhow:
     let backend = machine::open_precision(plan.compute, plan.threads);
     let name = backend.name();
     let options = TransformerOptions { neftune_alpha: stage.neftune_alpha, moments: stage.moments };
-    let mut engine = Transformer::new(backend, loaded, stage.tuning.clone(), plan.seed, &options)?;
+    let mut engine = Transformer::new(backend, loaded, stage.tuning.clone(), plan.seed, options)?;
     let directory = RunDirectory::open(&plan.directory)?;
     let trainer = Trainer {
         plan: &training,

@@ -57,7 +57,7 @@ pub(crate) fn run(bench: &StepBench<'_>) -> anyhow::Result<()> {
     };
     let backend = machine::open(bench.machine.compute, bench.machine.threads);
     let options = TransformerOptions { moments: bench.moments.into(), ..TransformerOptions::default() };
-    let mut engine = Transformer::new(backend, model, tuning, 0, &options)?;
+    let mut engine = Transformer::new(backend, model, tuning, 0, options)?;
     let update = Update {
         learning_rate: 1e-5,
         denominator: (bench.sequences * (bench.length - 1)) as f64,

@@ -123,7 +123,7 @@ impl StageRun<'_> {
         }
         let peak = measure::product_rate(&backend);
         let options = TransformerOptions { neftune_alpha: self.stage.neftune_alpha, moments: self.stage.moments };
-        let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.plan.seed, &options)?;
+        let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.plan.seed, options)?;
         let (all, trained) = engine.parameters();
         eprintln!("{}", engine.describe());
         eprintln!(

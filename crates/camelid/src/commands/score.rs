@@ -41,7 +41,7 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         eprintln!("skipped {}: {reason}", dataset.records[*record].provenance());
     }
     let backend = machine::open(args.machine.compute, args.machine.threads);
-    let mut engine = Transformer::new(backend, model, Tuning::Frozen, 0, &TransformerOptions::default())?;
+    let mut engine = Transformer::new(backend, model, Tuning::Frozen, 0, TransformerOptions::default())?;
 
     let lengths: Vec<usize> = encoded.sequences.iter().map(|s| s.tokens.len()).collect();
     let mut lines: Vec<Option<Scored>> = lengths.iter().map(|_| None).collect();

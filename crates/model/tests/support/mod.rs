@@ -125,14 +125,14 @@ impl Golden {
 
     /// The model on a backend; with an adapter, its values are those of the file.
     pub(crate) fn engine<B: Backend>(&self, backend: B, tuning: Tuning) -> Transformer<B> {
-        self.engine_with(backend, tuning, &TransformerOptions::default())
+        self.engine_with(backend, tuning, TransformerOptions::default())
     }
 
     pub(crate) fn engine_with<B: Backend>(
         &self,
         backend: B,
         tuning: Tuning,
-        options: &TransformerOptions,
+        options: TransformerOptions,
     ) -> Transformer<B> {
         let mut engine = Transformer::new(backend, self.model(), tuning, 1, options).unwrap();
         if !self.adapter.is_empty() {
