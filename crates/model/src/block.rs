@@ -64,7 +64,11 @@ pub(crate) struct Saved<B: Backend> {
     gate: Option<B::Buffer>,
     up: B::Buffer,
     after_mlp: Option<Normed<B>>,
+    low: LowRanks<B>,
 }
+
+/// What the adapters made of the linear layers' inputs, by layer.
+type LowRanks<B> = Vec<(Linear, <B as Backend>::Buffer)>;
 
 /// Earlier keys and values of the same sequence, and where this pass's own go.
 pub(crate) struct Cache<'a, B: Backend> {
@@ -122,10 +126,11 @@ impl<B: Backend> Block<B> {
     }
 
     /// `linear(x)` into a new activation buffer; nothing if the block has no such layer.
-    fn project(&self, pass: &Pass<'_, B>, which: Linear, x: &B::Buffer) -> Option<B::Buffer> {
+    fn project(&self, pass: &Pass<'_, B>, which: Linear, x: &B::Buffer, lows: &mut LowRanks<B>) -> Option<B::Buffer> {
         let layer = self.linear(which)?;
         let mut y = activations(pass.backend, pass.rows * layer.out);
-        layer.forward(pass.backend, x, pass.rows, pass.usage(which), &mut y, false);
+        let low = layer.forward(pass.backend, x, pass.rows, pass.usage(which), &mut y, false);
+        lows.extend(low.map(|low| (which, low)));
         Some(y)
     }
 
@@ -142,12 +147,13 @@ impl<B: Backend> Block<B> {
         let len = rows * arch.hidden;
         let save = |x: &B::Buffer| if keep { Some(pass.copy_as_activation(x, len)) } else { None };
 
+        let mut low = LowRanks::<B>::new();
         let attention_input = save(x);
         let (normed, attention_statistics) = pass.apply(&self.before_attention, x, rows);
         // A parallel block's MLP reads the stream as it was before attention.
         let parallel_mlp = arch.parallel_residual.then(|| (save(x), pass.apply(&self.before_mlp, x, rows)));
 
-        let (query, key, value) = self.query_key_value(pass, &normed);
+        let (query, key, value) = self.query_key_value(pass, &normed, &mut low);
         let (mut query, query_norm) = Self::head_norm(pass, self.query_norm.as_ref(), query, arch.heads, keep);
         let (mut key, key_norm) = Self::head_norm(pass, self.key_norm.as_ref(), key, arch.kv_heads, keep);
         drop(normed);
@@ -166,16 +172,16 @@ impl<B: Backend> Block<B> {
             }
             None => backend.attention(shape, pass.attention, &query, &key, &value, &mut attended, &mut log_normalisers),
         }
-        let after_attention =
-            self.add_to_stream(pass, Linear::AttentionOutput, &attended, self.after_attention.as_ref(), x, keep);
+        let norm = self.after_attention.as_ref();
+        let after_attention = self.add_to_stream(pass, Linear::AttentionOutput, &attended, norm, x, &mut low, keep);
 
         let (mlp_input, (normed, mlp_statistics)) =
             parallel_mlp.unwrap_or_else(|| (save(x), pass.apply(&self.before_mlp, x, rows)));
-        let gate = self.project(pass, Linear::Gate, &normed);
-        let up = self.project(pass, Linear::Up, &normed)?;
+        let gate = self.project(pass, Linear::Gate, &normed, &mut low);
+        let up = self.project(pass, Linear::Up, &normed, &mut low)?;
         drop(normed);
         let inner = Self::activated(pass, gate.as_ref(), &up);
-        let after_mlp = self.add_to_stream(pass, Linear::Down, &inner, self.after_mlp.as_ref(), x, keep);
+        let after_mlp = self.add_to_stream(pass, Linear::Down, &inner, self.after_mlp.as_ref(), x, &mut low, keep);
 
         let (attention_input, mlp_input) = attention_input.zip(mlp_input)?;
         Some(Saved {
@@ -192,12 +198,18 @@ impl<B: Backend> Block<B> {
             gate,
             up,
             after_mlp,
+            low,
         })
     }
 
-    fn query_key_value(&self, pass: &Pass<'_, B>, x: &B::Buffer) -> (B::Buffer, B::Buffer, B::Buffer) {
+    fn query_key_value(
+        &self,
+        pass: &Pass<'_, B>,
+        x: &B::Buffer,
+        low: &mut LowRanks<B>,
+    ) -> (B::Buffer, B::Buffer, B::Buffer) {
         let arch = pass.arch;
-        let fused = self.project(pass, Linear::QueryKeyValue, x).zip(pass.fused);
+        let fused = self.project(pass, Linear::QueryKeyValue, x, low).zip(pass.fused);
         if let Some((fused, rows_of)) = fused {
             let [query, key, value] = rows_of.each_ref().map(|indices| {
                 let mut part = activations(pass.backend, pass.rows * arch.heads * arch.head_dim);
@@ -206,9 +218,9 @@ impl<B: Backend> Block<B> {
             });
             return (query, key, value);
         }
-        let project = |which| {
+        let mut project = |which| {
             let empty = || activations(pass.backend, 0);
-            self.project(pass, which, x).unwrap_or_else(empty)
+            self.project(pass, which, x, low).unwrap_or_else(empty)
         };
         (project(Linear::Query), project(Linear::Key), project(Linear::Value))
     }
@@ -246,15 +258,16 @@ impl<B: Backend> Block<B> {
         y: &B::Buffer,
         norm: Option<&NormLayer<B>>,
         x: &mut B::Buffer,
+        lows: &mut LowRanks<B>,
         keep: bool,
     ) -> Option<Normed<B>> {
         let Some(norm) = norm else {
-            if let Some(layer) = self.linear(which) {
-                layer.forward(pass.backend, y, pass.rows, pass.usage(which), x, true);
-            }
+            let layer = self.linear(which)?;
+            let low = layer.forward(pass.backend, y, pass.rows, pass.usage(which), x, true);
+            lows.extend(low.map(|low| (which, low)));
             return None;
         };
-        let input = self.project(pass, which, y)?;
+        let input = self.project(pass, which, y, lows)?;
         let mut normed = floats(pass.backend, pass.rows * norm.width);
         let statistics = norm.forward(pass.backend, &input, pass.rows, &mut normed);
         pass.backend.add_scaled(x, &normed, 1.0, pass.rows * norm.width);
@@ -267,7 +280,7 @@ impl<B: Backend> Block<B> {
         let (backend, rows, arch) = (pass.backend, pass.rows, pass.arch);
         let len = rows * arch.hidden;
         let Saved { before_attention, query_norm, key_norm, query, key, value, attended, .. } = saved;
-        let Saved { log_normalisers, after_attention, before_mlp, gate, up, after_mlp, .. } = saved;
+        let Saved { log_normalisers, after_attention, before_mlp, gate, up, after_mlp, low, .. } = saved;
         // The parallel block's two halves both start from the gradient of the output.
         let dattention_parallel = arch.parallel_residual.then(|| {
             let mut copy = floats(backend, len);
@@ -276,7 +289,7 @@ impl<B: Backend> Block<B> {
         });
 
         let dout = into_linear(pass, self.after_mlp.as_mut(), after_mlp, dx);
-        let dnormed = self.mlp_backward(pass, &before_mlp, gate, up, &dout);
+        let dnormed = self.mlp_backward(pass, &before_mlp, gate, up, &low, &dout);
         self.before_mlp.backward(backend, &dnormed, &before_mlp.input, &before_mlp.statistics, rows, dx, true);
         drop((dout, dnormed, before_mlp));
 
@@ -287,7 +300,7 @@ impl<B: Backend> Block<B> {
             dattention_parallel.as_ref().unwrap_or(dx),
         );
         let mut dattended = activations(backend, rows * arch.heads * arch.head_dim);
-        self.through(pass, Linear::AttentionOutput, &dout, &attended, Some((&mut dattended, false)));
+        self.through(pass, Linear::AttentionOutput, &dout, &attended, &low, Some((&mut dattended, false)));
         let (mut dquery, mut dkey) =
             (activations(backend, backend.len(&query)), activations(backend, backend.len(&key)));
         let mut dvalue = activations(backend, backend.len(&value));
@@ -317,7 +330,7 @@ impl<B: Backend> Block<B> {
         let mut first = true;
         let mut into = |block: &mut Self, which, dy: &B::Buffer| {
             let dx = needed.then_some((&mut dnormed, !std::mem::take(&mut first)));
-            block.through(pass, which, dy, &normed, dx);
+            block.through(pass, which, dy, &normed, &low, dx);
         };
         if let Some(rows_of) = pass.fused {
             let mut fused = activations(backend, 3 * rows * arch.heads * arch.head_dim);
@@ -343,13 +356,14 @@ impl<B: Backend> Block<B> {
         before_mlp: &Normed<B>,
         gate: Option<B::Buffer>,
         up: B::Buffer,
+        low: &LowRanks<B>,
         dout: &B::Buffer,
     ) -> B::Buffer {
         let (backend, rows, arch) = (pass.backend, pass.rows, pass.arch);
         let inner_len = rows * arch.intermediate;
         let inner = Self::activated(pass, gate.as_ref(), &up);
         let mut dinner = activations(backend, inner_len);
-        self.through(pass, Linear::Down, dout, &inner, Some((&mut dinner, false)));
+        self.through(pass, Linear::Down, dout, &inner, low, Some((&mut dinner, false)));
         drop(inner);
         let mut dup = activations(backend, inner_len);
         let dgate = match (arch.mlp, &gate) {
@@ -366,9 +380,9 @@ impl<B: Backend> Block<B> {
         drop((dinner, gate, up));
         let (normed, _) = pass.apply(&self.before_mlp, &before_mlp.input, rows);
         let mut dnormed = activations(backend, rows * arch.hidden);
-        self.through(pass, Linear::Up, &dup, &normed, Some((&mut dnormed, false)));
+        self.through(pass, Linear::Up, &dup, &normed, low, Some((&mut dnormed, false)));
         if let Some(dgate) = dgate {
-            self.through(pass, Linear::Gate, &dgate, &normed, Some((&mut dnormed, true)));
+            self.through(pass, Linear::Gate, &dgate, &normed, low, Some((&mut dnormed, true)));
         }
         dnormed
     }
@@ -380,11 +394,13 @@ impl<B: Backend> Block<B> {
         which: Linear,
         dy: &B::Buffer,
         x: &B::Buffer,
+        lows: &LowRanks<B>,
         dx: Option<(&mut B::Buffer, bool)>,
     ) {
         let usage = pass.usage(which);
+        let low = lows.iter().find(|(linear, _)| *linear == which).map(|(_, low)| low);
         if let Some(layer) = self.linear_mut(which) {
-            layer.backward(pass.backend, dy, x, pass.rows, usage, dx);
+            layer.backward(pass.backend, dy, x, low, pass.rows, usage, dx);
         }
     }
 }

@@ -90,7 +90,7 @@ impl<B: Backend> LinearLayer<B> {
         self.adapter.as_ref().filter(|_| usage.active)
     }
 
-    /// `y [rows, out] (+)= …`.
+    /// `y [rows, out] (+)= …`; returns what the backward needs of the adapter: `scale · x Aᵀ`, `[rows, rank]`.
     pub(crate) fn forward(
         &self,
         backend: &B,
@@ -99,23 +99,30 @@ impl<B: Backend> LinearLayer<B> {
         usage: AdapterUse,
         y: &mut B::Buffer,
         accumulate: bool,
-    ) {
+    ) -> Option<B::Buffer> {
         let bias = self.bias.as_ref().map(|bias| &bias.value);
-        let low = self.active(usage).map(|adapter| {
+        let adapter = self.active(usage);
+        let low = adapter.map(|adapter| {
             let dropped = adapter.dropped(backend, x, rows * self.input, usage.dropout_seed);
-            (adapter, adapter.compress(backend, dropped.as_ref().unwrap_or(x), rows, self.input))
+            adapter.compress(backend, dropped.as_ref().unwrap_or(x), rows, self.input)
         });
-        let term =
-            low.as_ref().map(|(adapter, left)| LowRankTerm { left, right: &adapter.b.value, rank: adapter.rank });
+        let term = adapter.zip(low.as_ref()).map(|(adapter, left)| LowRankTerm {
+            left,
+            right: &adapter.b.value,
+            rank: adapter.rank,
+        });
         backend.linear(x, rows, self.weight.of(self.out, self.input), bias, term, y, accumulate);
+        low
     }
 
-    /// Adds to the gradients of what is trained here, and writes (or adds) the gradient of `x` when asked.
+    /// Adds to the gradients of what is trained here, and writes (or adds) the gradient of `x` when asked. `low` is what
+    /// the forward returned.
     pub(crate) fn backward(
         &mut self,
         backend: &B,
         dy: &B::Buffer,
         x: &B::Buffer,
+        low: Option<&B::Buffer>,
         rows: usize,
         usage: AdapterUse,
         dx: Option<(&mut B::Buffer, bool)>,
@@ -128,10 +135,11 @@ impl<B: Backend> LinearLayer<B> {
         if let Some(gradient) = self.bias.as_mut().and_then(|bias| bias.gradient_mut(backend)) {
             backend.sum_rows(dy, rows, out, gradient);
         }
-        let dlow = match self.adapter.as_mut().filter(|_| usage.active) {
-            Some(adapter) => Some(adapter_backward(backend, adapter, dy, x, rows, (out, input), usage.dropout_seed)),
-            None => None,
-        };
+        let adapter = self.adapter.as_mut().filter(|_| usage.active);
+        let dlow = adapter.zip(low).map(|(adapter, low)| {
+            let dropped = adapter.dropped(backend, x, rows * input, usage.dropout_seed);
+            adapter_backward(backend, adapter, dy, dropped.as_ref().unwrap_or(x), low, rows, (out, input))
+        });
         let Some((dx, accumulate)) = dx else { return };
         let term = |right| dlow.as_ref().map(|(left, rank)| LowRankTerm { left, right, rank: *rank });
         match self.active(usage) {
@@ -162,25 +170,23 @@ impl<B: Backend> LinearLayer<B> {
     }
 }
 
-/// Gradients of A and B; returns `scale · dy B` `[rows, rank]`, through which the input's gradient flows.
+/// Gradients of A and B from the adapter's own input `x`; returns `scale · dy B` `[rows, rank]`, through which the input's
+/// gradient flows.
 fn adapter_backward<B: Backend>(
     backend: &B,
     adapter: &mut Adapter<B>,
     dy: &B::Buffer,
     x: &B::Buffer,
+    low: &B::Buffer,
     rows: usize,
     (out, input): (usize, usize),
-    dropout_seed: Option<u64>,
 ) -> (B::Buffer, usize) {
     let rank = adapter.rank;
-    let dropped = adapter.dropped(backend, x, rows * input, dropout_seed);
-    let x = dropped.as_ref().unwrap_or(x);
-    let low = adapter.compress(backend, x, rows, input);
     let mut dlow = backend.alloc(backend.activation_dtype(), rows * rank);
     let to_rank = Shape { m: rows, n: rank, k: out };
     backend.matmul(Product::Nn, to_rank, adapter.scale, dy, &adapter.b.value, &mut dlow, false);
     if let Some((gradient, add)) = adapter.b.gradient_or_place(backend) {
-        backend.matmul(Product::Tn, Shape { m: out, n: rank, k: rows }, 1.0, dy, &low, gradient, add);
+        backend.matmul(Product::Tn, Shape { m: out, n: rank, k: rows }, 1.0, dy, low, gradient, add);
     }
     if let Some((gradient, add)) = adapter.a.gradient_or_place(backend) {
         backend.matmul(Product::Tn, Shape { m: rank, n: input, k: rows }, 1.0, &dlow, x, gradient, add);
