@@ -67,7 +67,7 @@ def alternate(contenders, rounds):
 
 def report(title, medians):
     ours = medians["camelid"]
-    # Ratios are those of the plain setting.
+    # Where Camelid runs in several settings, the ratios are those of the first.
     print(f"\n{title}\n\n| | tokens/s | peak memory (MB) | Camelid's speed | Camelid's memory |\n|---|---|---|---|---|")
     for name, figures in medians.items():
         speed = ours["tokens_per_second"] / figures["tokens_per_second"]

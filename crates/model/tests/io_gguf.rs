@@ -205,6 +205,15 @@ fn errors_name_the_file_the_tensor_and_a_fix() {
         },
         &["tensor \"blk.1.attn_q.weight\" has type Q2_K"],
     );
+    // An empty axis beside one whose length overflows.
+    check_error(
+        |bytes| {
+            let shape = place_of(bytes, "blk.1.attn_q.weight") + 19 + 4;
+            bytes[shape..shape + 8].fill(0);
+            bytes[shape + 8..shape + 16].fill(0xff);
+        },
+        &["tensor \"blk.1.attn_q.weight\" of shape", "cannot be stored"],
+    );
     check_error(
         |bytes| {
             let header = parse(bytes).unwrap();

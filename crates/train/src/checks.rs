@@ -31,7 +31,7 @@ impl Tolerance {
 }
 
 /// Records up to about this many tokens are checked; the cost is that of a small step.
-const TOKENS: usize = 256;
+const TOKENS: usize = 160;
 
 /// Runs all checks on the first records of a run. Gradients are zero afterwards and nothing else has changed.
 pub fn first_step(

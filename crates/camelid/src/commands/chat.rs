@@ -45,6 +45,7 @@ pub(crate) fn run(args: &ChatArgs) -> anyhow::Result<()> {
     let interactive = std::io::stdin().is_terminal();
     if interactive {
         eprintln!("Type a message and press Enter. /clear starts anew, /quit or Ctrl-D ends.");
+        eprint!("> ");
     }
     for line in std::io::stdin().lock().lines() {
         match line?.trim() {

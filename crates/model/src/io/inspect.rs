@@ -34,7 +34,9 @@ pub struct InspectedModel {
 impl InspectedModel {
     /// Elements of all tensors.
     pub fn parameters(&self) -> u64 {
-        self.tensors.iter().map(|tensor| tensor.shape.iter().map(|&length| length as u64).product::<u64>()).sum()
+        let elements =
+            |shape: &[usize]| shape.iter().fold(1_u64, |product, &length| product.saturating_mul(length as u64));
+        self.tensors.iter().map(|tensor| elements(&tensor.shape)).fold(0, u64::saturating_add)
     }
 }
 
