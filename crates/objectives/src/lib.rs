@@ -8,7 +8,9 @@
 //! To add a method, copy `sft.rs`: its doc comment says what it optimises, when to use it, the formula, the source and
 //! reference numbers; its tests check hand-computed values and the derivative by finite differences.
 
+pub mod preference;
 mod reduced;
+pub mod reward;
 pub mod sft;
 
 pub use reduced::{Metric, Outcome, Reduced};

@@ -17,8 +17,9 @@
 use crate::{Metric, Outcome, Reduced};
 
 /// What counts the same: each token or each record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
+    #[default]
     Tokens,
     Records,
 }

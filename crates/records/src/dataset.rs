@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Format, Provenance, Record};
+use crate::{Format, PreferenceSet, Provenance, Record};
 
 /// How to read a data file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,25 +43,36 @@ pub struct Reject {
 impl Dataset {
     /// A few lines for people: the format, how many rows, and the refused ones by reason, most frequent first.
     pub fn describe(&self) -> String {
-        let mut text = format!("format {}, {} records", self.format, self.records.len());
-        if self.rejects.is_empty() {
-            return text;
-        }
-        let mut reasons: BTreeMap<String, (usize, &Reject)> = BTreeMap::new();
-        for reject in &self.rejects {
-            reasons.entry(general(&reject.reason)).or_insert((0, reject)).0 += 1;
-        }
-        let mut reasons: Vec<_> = reasons.into_values().collect();
-        reasons.sort_by_key(|&(count, first)| (std::cmp::Reverse(count), &first.provenance));
-        let _ = write!(text, ", {} rows refused", self.rejects.len());
-        for (count, first) in reasons.iter().take(REASONS_SHOWN) {
-            let _ = write!(text, "\n  {count:>6}  {}  (first: {})", first.reason, first.provenance);
-        }
-        if reasons.len() > REASONS_SHOWN {
-            let _ = write!(text, "\n          and {} other reasons", reasons.len() - REASONS_SHOWN);
-        }
-        text
+        describe(self.format, self.records.len(), &self.rejects)
     }
+}
+
+impl PreferenceSet {
+    /// As [`Dataset::describe`].
+    pub fn describe(&self) -> String {
+        describe(self.format, self.records.len(), &self.rejects)
+    }
+}
+
+pub(crate) fn describe(format: Format, records: usize, rejects: &[Reject]) -> String {
+    let mut text = format!("format {format}, {records} records");
+    if rejects.is_empty() {
+        return text;
+    }
+    let mut reasons: BTreeMap<String, (usize, &Reject)> = BTreeMap::new();
+    for reject in rejects {
+        reasons.entry(general(&reject.reason)).or_insert((0, reject)).0 += 1;
+    }
+    let mut reasons: Vec<_> = reasons.into_values().collect();
+    reasons.sort_by_key(|&(count, first)| (std::cmp::Reverse(count), &first.provenance));
+    let _ = write!(text, ", {} rows refused", rejects.len());
+    for (count, first) in reasons.iter().take(REASONS_SHOWN) {
+        let _ = write!(text, "\n  {count:>6}  {}  (first: {})", first.reason, first.provenance);
+    }
+    if reasons.len() > REASONS_SHOWN {
+        let _ = write!(text, "\n          and {} other reasons", reasons.len() - REASONS_SHOWN);
+    }
+    text
 }
 
 const REASONS_SHOWN: usize = 8;

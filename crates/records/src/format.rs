@@ -22,6 +22,20 @@ pub enum Format {
     HhTranscript,
     /// `text`: raw text.
     Text,
+    /// `chosen`, `rejected`: responses or whole conversations; optional `prompt`, scores, `margin`, `confidence`.
+    Pair,
+    /// `prompt` (or `instruction`), `responses` (or `completions`): two or more, with `scores` or `ranks`, else best first.
+    Ranked,
+    /// `prompt`, `completion` (or `messages`), `label`: one response that is good or bad.
+    Unpaired,
+    /// `prompt`, `completions`, `labels`: the steps of a solution, each right or wrong.
+    Stepwise,
+    /// `history`, `human_ref_A`, `human_ref_B`, `labels` (Ethayarajh 2022, Stanford Human Preferences).
+    Shp,
+    /// `info`, `summaries`, `choice` (Stiennon 2020, comparisons of summaries).
+    Tldr,
+    /// `prompt` with nested `replies` that have ranks (Köpf 2023, `OpenAssistant` message trees).
+    Oasst,
 }
 
 /// One field of a format.
@@ -48,7 +62,7 @@ const SYSTEM: Field = optional("system", &["system"], &["system_prompt"]);
 const TEMPLATE_ARGUMENTS: Field = optional("template_arguments", &["chat_template_kwargs"], &[]);
 
 impl Format {
-    /// Every format, in the order in which messages list them.
+    /// Every format of demonstrations, in the order in which messages list them.
     pub const ALL: [Format; 6] = [
         Format::Messages,
         Format::ShareGpt,
@@ -57,6 +71,10 @@ impl Format {
         Format::HhTranscript,
         Format::Text,
     ];
+
+    /// Every format of feedback, in the order in which messages list them.
+    pub const PREFERENCES: [Format; 7] =
+        [Format::Pair, Format::Ranked, Format::Unpaired, Format::Stepwise, Format::Shp, Format::Tldr, Format::Oasst];
 
     /// The name used in recipes.
     pub fn name(self) -> &'static str {
@@ -67,6 +85,13 @@ impl Format {
             Format::ShareGpt => "sharegpt",
             Format::HhTranscript => "hh",
             Format::Text => "text",
+            Format::Pair => "pair",
+            Format::Ranked => "ranked",
+            Format::Unpaired => "unpaired",
+            Format::Stepwise => "stepwise",
+            Format::Shp => "shp",
+            Format::Tldr => "tldr",
+            Format::Oasst => "oasst",
         }
     }
 
@@ -93,7 +118,62 @@ impl Format {
             &[required("conversations", &["conversations"], &["conversation"]), SYSTEM, TOOLS, TEMPLATE_ARGUMENTS];
         const TRANSCRIPT: &[Field] = &[required("transcript", &["chosen", "text"], &["transcript", "dialogue"])];
         const TEXT: &[Field] = &[required("text", &["text"], &["content", "document", "body", "story"])];
+        const PAIR: &[Field] = &[
+            required("chosen", &["chosen"], &["preferred", "response_chosen", "better", "win"]),
+            required("rejected", &["rejected"], &["dispreferred", "response_rejected", "worse", "lose"]),
+            optional("prompt", &["prompt", "conversations"], &["question", "instruction"]),
+            optional("margin", &["margin"], &[]),
+            optional("score_chosen", &["score_chosen", "chosen_score"], &["chosen_rating"]),
+            optional("score_rejected", &["score_rejected", "rejected_score"], &["rejected_rating"]),
+            optional("confidence", &["confidence", "label_confidence"], &[]),
+            SYSTEM,
+            TOOLS,
+            TEMPLATE_ARGUMENTS,
+        ];
+        const RANKED: &[Field] = &[
+            required("prompt", &["prompt", "instruction"], &["question", "query"]),
+            required("responses", &["responses", "completions", "answers"], &["outputs", "candidates"]),
+            optional("scores", &["scores", "ratings"], &["rewards"]),
+            optional("ranks", &["ranks", "ranking"], &["rank"]),
+            SYSTEM,
+            TOOLS,
+            TEMPLATE_ARGUMENTS,
+        ];
+        const UNPAIRED: &[Field] = &[
+            required("label", &["label", "kto_tag"], &["desirable", "is_good", "feedback"]),
+            optional("prompt", &["prompt"], &["question", "instruction"]),
+            optional("completion", &["completion"], &["response", "answer", "output"]),
+            optional("messages", &["messages"], &["conversation"]),
+            TOOLS,
+            TEMPLATE_ARGUMENTS,
+        ];
+        const STEPWISE: &[Field] = &[
+            required("prompt", &["prompt"], &["question", "problem"]),
+            required("completions", &["completions"], &["steps"]),
+            required("labels", &["labels"], &["ratings"]),
+        ];
+        const SHP: &[Field] = &[
+            required("history", &["history"], &["post"]),
+            required("human_ref_A", &["human_ref_A"], &[]),
+            required("human_ref_B", &["human_ref_B"], &[]),
+            required("labels", &["labels"], &["label"]),
+            optional("score_A", &["score_A"], &[]),
+            optional("score_B", &["score_B"], &[]),
+        ];
+        const TLDR: &[Field] = &[
+            required("info", &["info"], &[]),
+            required("summaries", &["summaries"], &[]),
+            required("choice", &["choice"], &[]),
+        ];
+        const OASST: &[Field] = &[required("prompt", &["prompt"], &[]), required("tree", &["message_tree_id"], &[])];
         match self {
+            Format::Pair => PAIR,
+            Format::Ranked => RANKED,
+            Format::Unpaired => UNPAIRED,
+            Format::Stepwise => STEPWISE,
+            Format::Shp => SHP,
+            Format::Tldr => TLDR,
+            Format::Oasst => OASST,
             Format::Messages => MESSAGES,
             Format::PromptCompletion => PROMPT_COMPLETION,
             Format::Alpaca => ALPACA,
@@ -112,13 +192,17 @@ impl fmt::Display for Format {
 
 /// A format name that does not exist; the message lists those that do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no record format; use one of messages, sharegpt, alpaca, prompt-completion, hh, text")]
+#[error(
+    "`{0}` is no record format; use one of messages, sharegpt, alpaca, prompt-completion, hh, text, or for feedback pair, \
+     ranked, unpaired, stepwise, shp, tldr, oasst"
+)]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| UnknownFormat(name.to_owned()))
+        let mut formats = Format::ALL.into_iter().chain(Format::PREFERENCES);
+        formats.find(|format| format.name() == name).ok_or_else(|| UnknownFormat(name.to_owned()))
     }
 }

@@ -30,17 +30,36 @@ impl Layout {
     }
 
     /// Finds the layout of the rows in `sample`.
-    pub(crate) fn decide(path: &Path, sample: &[Row], options: &ReadOptions) -> Result<Self, RecordError> {
-        let columns = Columns::of(path, sample)?;
+    /// Only `formats` are considered.
+    pub(crate) fn decide(
+        path: &Path,
+        sample: &[Row],
+        options: &ReadOptions,
+        formats: &'static [Format],
+    ) -> Result<Self, RecordError> {
+        let columns = Columns::of(path, sample, formats)?;
         columns.check_mapping(options)?;
         if let Some(format) = options.format {
+            if !formats.contains(&format) {
+                let names: Vec<&str> = formats.iter().map(|format| format.name()).collect();
+                return Err(RecordError::Format {
+                    path: path.to_owned(),
+                    what: format!("the format `{format}` holds nothing that this use of the file needs"),
+                    fix: format!("use one of {}, or leave `format` out", names.join(", ")),
+                });
+            }
             return columns.resolve(format, options).ok_or_else(|| columns.incomplete(format, options));
         }
-        let mut fitting: Vec<Layout> =
-            Format::ALL.into_iter().filter_map(|format| columns.fit(format, options)).collect();
+        let mut fitting: Vec<Layout> = formats.iter().filter_map(|&format| columns.fit(format, options)).collect();
         // Raw text beside structured columns is a rendering of them, and a transcript is more than raw text.
         if fitting.len() > 1 {
             fitting.retain(|layout| layout.format != Format::Text);
+        }
+        // Labels of steps are more than a list of responses, a pair is more than a label.
+        for (special, general) in [(Format::Stepwise, Format::Ranked), (Format::Pair, Format::Unpaired)] {
+            if fitting.iter().any(|layout| layout.format == special) {
+                fitting.retain(|layout| layout.format != general);
+            }
         }
         match fitting.len() {
             1 => Ok(fitting.remove(0)),
@@ -55,10 +74,12 @@ struct Columns {
     path: PathBuf,
     /// In the order of the file, each with its first value that is not null.
     found: Vec<(String, Value)>,
+    /// Those that come into question.
+    formats: &'static [Format],
 }
 
 impl Columns {
-    fn of(path: &Path, sample: &[Row]) -> Result<Self, RecordError> {
+    fn of(path: &Path, sample: &[Row], formats: &'static [Format]) -> Result<Self, RecordError> {
         let mut found: Vec<(String, Value)> = Vec::new();
         let mut first_fault = None;
         for row in sample {
@@ -88,7 +109,7 @@ impl Columns {
                 what: "the file has no rows".into(),
                 fix: "check the path, or write the file again".into(),
             }),
-            _ => Ok(Self { path: path.to_owned(), found }),
+            _ => Ok(Self { path: path.to_owned(), found, formats }),
         }
     }
 
@@ -109,7 +130,7 @@ impl Columns {
 
     /// Every key of the mapping must be a field of the format (of any, where none is given), every value a column.
     fn check_mapping(&self, options: &ReadOptions) -> Result<(), RecordError> {
-        let formats = options.format.map_or_else(|| Format::ALL.to_vec(), |format| vec![format]);
+        let formats = options.format.map_or_else(|| self.formats.to_vec(), |format| vec![format]);
         let mut fields: Vec<&str> = formats.iter().flat_map(|format| format.fields()).map(|field| field.name).collect();
         fields.sort_unstable();
         fields.dedup();
@@ -169,6 +190,10 @@ impl Columns {
             let example = self.example(layout.column("transcript"))?.as_str()?;
             return is_transcript(example).then_some(layout);
         }
+        if format == Format::Unpaired {
+            let has = |field| layout.columns.contains_key(field);
+            return (has("messages") || (has("prompt") && has("completion"))).then_some(layout);
+        }
         Some(layout)
     }
 
@@ -191,7 +216,7 @@ impl Columns {
 
     fn unknown(&self, options: &ReadOptions) -> RecordError {
         let mut what = format!("no format fits the columns {}\n  the formats and their columns:", self.names());
-        for format in Format::ALL {
+        for &format in self.formats {
             let _ = write!(what, "\n    {format:<18}");
             let fields = format.fields();
             let names = |required| fields.iter().filter(move |field| field.required == required);
@@ -206,7 +231,7 @@ impl Columns {
             let mapped: Vec<&str> = options.columns.keys().map(String::as_str).collect();
             let _ = write!(what, "\n  the mapping gives {}", mapped.join(", "));
         }
-        let fix = Format::ALL.into_iter().find_map(|format| self.suggest_mapping(format)).unwrap_or_else(|| {
+        let fix = self.formats.iter().find_map(|&format| self.suggest_mapping(format)).unwrap_or_else(|| {
             "say which column holds what, such as columns = { instruction = \"...\", output = \"...\" }".into()
         });
         RecordError::Format { path: self.path.clone(), what, fix }

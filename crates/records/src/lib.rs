@@ -17,6 +17,18 @@
 //! | `hh` | `chosen` or `text` | conversation |
 //! | `text` | `text` | text |
 //!
+//! [`read_preferences`] reads feedback in the same three steps:
+//!
+//! | format | columns | record |
+//! |---|---|---|
+//! | `pair` | `chosen`, `rejected` (`prompt`, `margin`, `confidence`, `score_chosen`, `score_rejected`, `system`, `tools`) | two ranked responses |
+//! | `ranked` | `prompt` or `instruction`, `responses` or `completions` (`scores`, `ranks`) | two or more |
+//! | `unpaired` | `label`, and `prompt` with `completion`, or `messages` | one, good or bad |
+//! | `stepwise` | `prompt`, `completions`, `labels` | steps, right or wrong |
+//! | `shp` | `history`, `human_ref_A`, `human_ref_B`, `labels` | two ranked responses |
+//! | `tldr` | `info`, `summaries`, `choice` | two ranked responses |
+//! | `oasst` | `message_tree_id`, `prompt` | for each prompt of the tree, its ranked replies |
+//!
 //! Other columns are ignored. [`ReadOptions::columns`] names columns that are called otherwise:
 //!
 //! ```
@@ -38,6 +50,7 @@ mod error;
 mod fault;
 mod format;
 mod layout;
+mod preference;
 mod read;
 mod record;
 mod rows;
@@ -46,6 +59,7 @@ mod write;
 pub use dataset::{Dataset, ReadOptions, Reject};
 pub use error::RecordError;
 pub use format::{Format, UnknownFormat};
-pub use read::{read, read_bytes, read_files};
+pub use preference::{Feedback, PairChoice, Preference, PreferenceRecord, PreferenceSet, RankedResponse, Stepwise};
+pub use read::{read, read_bytes, read_files, read_preferences, read_preferences_bytes};
 pub use record::{Conversation, Message, Provenance, Record, Role};
 pub use write::{Rejects, to_row, write_jsonl};

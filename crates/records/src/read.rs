@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use serde_json::{Map, Value};
+
 use crate::{
-    Dataset, Provenance, ReadOptions, RecordError, Reject,
-    convert::convert,
+    Dataset, Format, PreferenceSet, Provenance, ReadOptions, RecordError, Reject,
+    convert::{convert, convert_feedback},
+    dataset::describe,
     fault::Fault,
     layout::Layout,
     rows::{Row, Rows, open, open_bytes},
@@ -58,13 +61,48 @@ pub fn read_files<P: AsRef<Path>>(paths: &[P], options: &ReadOptions) -> Result<
     })
 }
 
-fn collect(path: &Path, mut rows: Rows<'_>, options: &ReadOptions) -> Result<Dataset, RecordError> {
+/// As [`read`], for feedback: ranked or rated responses, labelled steps.
+pub fn read_preferences(path: &Path, options: &ReadOptions) -> Result<PreferenceSet, RecordError> {
+    collect_preferences(path, open(path)?, options)
+}
+
+/// As [`read_preferences`], for a file that is in memory.
+pub fn read_preferences_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<PreferenceSet, RecordError> {
+    collect_preferences(path, open_bytes(path, bytes)?, options)
+}
+
+fn collect(path: &Path, rows: Rows<'_>, options: &ReadOptions) -> Result<Dataset, RecordError> {
+    let one = |layout: &Layout, row, provenance| convert(layout, row, provenance).map(|record| vec![record]);
+    let Collected { format, records, rejects } = collect_with(path, rows, options, &Format::ALL, one)?;
+    Ok(Dataset { format, records, rejects })
+}
+
+fn collect_preferences(path: &Path, rows: Rows<'_>, options: &ReadOptions) -> Result<PreferenceSet, RecordError> {
+    let Collected { format, records, rejects } =
+        collect_with(path, rows, options, &Format::PREFERENCES, convert_feedback)?;
+    Ok(PreferenceSet { format, records, rejects })
+}
+
+struct Collected<T> {
+    format: Format,
+    records: Vec<T>,
+    rejects: Vec<Reject>,
+}
+
+/// Finds the layout among `formats` and converts row by row.
+fn collect_with<T>(
+    path: &Path,
+    mut rows: Rows<'_>,
+    options: &ReadOptions,
+    formats: &'static [Format],
+    convert: impl Fn(&Layout, Map<String, Value>, Provenance) -> Result<Vec<T>, Fault>,
+) -> Result<Collected<T>, RecordError> {
     let sample: Vec<Row> = rows.by_ref().take(SAMPLE_ROWS).collect::<Result<_, _>>()?;
-    let layout = Layout::decide(path, &sample, options)?;
+    let layout = Layout::decide(path, &sample, options, formats)?;
     let limit = options.limit.unwrap_or(usize::MAX);
     let source = path.display().to_string();
 
-    let mut dataset = Dataset { format: layout.format, records: Vec::new(), rejects: Vec::new() };
+    let mut dataset = Collected { format: layout.format, records: Vec::new(), rejects: Vec::new() };
     for row in sample.into_iter().map(Ok).chain(rows) {
         if dataset.records.len() >= limit {
             break;
@@ -72,7 +110,7 @@ fn collect(path: &Path, mut rows: Rows<'_>, options: &ReadOptions) -> Result<Dat
         let Row { number, fields, raw } = row?;
         let provenance = Provenance { source: source.clone(), row: number };
         match fields.and_then(|fields| convert(&layout, fields, provenance.clone())) {
-            Ok(record) => dataset.records.push(record),
+            Ok(records) => dataset.records.extend(records),
             Err(Fault { reason, fix }) => dataset.rejects.push(Reject { provenance, reason, fix, row: raw }),
         }
         if dataset.rejects.len() >= REJECT_LIMIT {
@@ -81,7 +119,7 @@ fn collect(path: &Path, mut rows: Rows<'_>, options: &ReadOptions) -> Result<Dat
                 what: format!(
                     "{REJECT_LIMIT} rows cannot be used, {} can:\n{}",
                     dataset.records.len(),
-                    dataset.describe()
+                    describe(dataset.format, dataset.records.len(), &dataset.rejects)
                 ),
                 fix: "check that this is the right file, and its `format` and `columns`".into(),
             });

@@ -28,3 +28,29 @@ impl Encoded {
         spans
     }
 }
+
+/// Takes what all sequences begin with out of what is learned: the prompt of responses of which nobody said where it
+/// ends. No token is dropped.
+pub fn learn_where_they_differ(sequences: &mut [Encoded]) {
+    let Some((first, others)) = sequences.split_first() else { return };
+    let agree = |other: &Encoded| first.tokens.iter().zip(&other.tokens).take_while(|(a, b)| a == b).count();
+    let shared = others.iter().map(agree).min().unwrap_or(0);
+    for sequence in sequences {
+        sequence.weights[..shared].fill(0.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_common_beginning_is_not_learned_and_not_dropped() {
+        let sequence =
+            |tokens: &[u32]| Encoded { tokens: tokens.to_vec(), weights: vec![1.0; tokens.len()], record: 0 };
+        let mut group = [sequence(&[1, 2, 3, 4]), sequence(&[1, 2, 5])];
+        learn_where_they_differ(&mut group);
+        assert_eq!(group[0].tokens, [1, 2, 3, 4]);
+        assert_eq!((&group[0].weights[..], &group[1].weights[..]), (&[0.0, 0.0, 1.0, 1.0][..], &[0.0, 0.0, 1.0][..]));
+    }
+}

@@ -17,7 +17,7 @@ mod text;
 
 pub use assets::TextAssets;
 pub use encode::{EncodedSet, encode_all};
-pub use encoded::Encoded;
+pub use encoded::{Encoded, learn_where_they_differ};
 pub use error::{TextError, Untrainable};
 pub use forest::{Forest, ForestStats, Run, Target};
 pub use gguf_vocabulary::GgufVocabulary;

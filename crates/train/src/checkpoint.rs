@@ -25,6 +25,9 @@ pub struct Progress {
     /// The step after which validation gave that loss.
     pub best_step: Option<u64>,
     pub evaluations_without_improvement: u32,
+    /// What the task carries from step to step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub task: Vec<f64>,
 }
 
 #[derive(Serialize, Deserialize)]

@@ -6,6 +6,7 @@ use camelid_model::{Cotangents, Engine, StateTensor, Want};
 use camelid_text::{Encoded, Forest, Text};
 
 use crate::TrainError;
+use crate::task::{Example, Purpose, Task, forest};
 
 /// A check that passed; one that fails is an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +73,49 @@ fn timed(check: impl FnOnce() -> Result<(&'static str, String), TrainError>) -> 
     Ok(CheckReport { name, detail, seconds: start.elapsed().as_secs_f64() })
 }
 
+/// Before the first step of a preference stage, policy and reference are the same: every log-probability bit for bit,
+/// every implied reward 0, and the loss what it must then be, where that is known.
+pub fn policy_is_reference(
+    engine: &mut dyn Engine,
+    task: &mut dyn Task,
+    examples: &[&Example],
+    loss_at_start: Option<f64>,
+) -> Result<CheckReport, TrainError> {
+    timed(|| {
+        let mut rows = 0;
+        let sample: Vec<&Example> = examples
+            .iter()
+            .copied()
+            .take_while(|example| {
+                let first = rows == 0;
+                rows += example.rows();
+                first || rows <= TOKENS
+            })
+            .collect();
+        let forest = forest(&sample);
+        let policy = engine.forward(&forest, Want::default())?.log_probs;
+        let reference = engine.forward(&forest, Want { without_adapter: true, ..Want::default() })?.log_probs;
+        finite(REFERENCE, &policy)?;
+        task.begin(engine, &sample, TOKENS, Purpose::Evaluation)?;
+        let outcome = task.score(engine, &sample, &forest, Want::default())?;
+        let loss = outcome.loss.mean().unwrap_or(f64::NAN);
+        let reward = |name| outcome.metrics.iter().find(|metric| metric.name == name).and_then(|m| m.value.mean());
+        let (chosen, rejected) = (reward("rewards/chosen").unwrap_or(0.0), reward("rewards/rejected").unwrap_or(0.0));
+        let different = policy.iter().zip(&reference).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        let detail = format!(
+            "{different} of {} log-probabilities differ; rewards {chosen:.1e} and {rejected:.1e}; loss {loss:.4}",
+            policy.len()
+        );
+        let expected = loss_at_start.is_none_or(|expected| (loss - expected).abs() < 1e-9);
+        if different == 0 && chosen == 0.0 && rejected == 0.0 && expected {
+            return Ok((REFERENCE, detail));
+        }
+        let fix = "the reference is not the model this stage starts from: run it again with --restart";
+        Err(TrainError::Check { name: REFERENCE, detail, fix: fix.into() })
+    })
+}
+
+const REFERENCE: &str = "policy is reference";
 const SPANS: &str = "trained spans";
 const FOREST: &str = "forest equals dense";
 const DECODING: &str = "decoding equals scoring";

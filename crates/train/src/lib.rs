@@ -1,6 +1,7 @@
 //! Training: one loop that owns time, and what a run leaves behind.
 //!
-//! [`Trainer`] takes steps, evaluates, writes checkpoints and resumes; [`SftPlan`] says what it does;
+//! [`Trainer`] takes steps, evaluates, writes checkpoints and resumes; [`TrainingPlan`] says how, and a [`Task`] what a
+//! micro-batch is worth: [`SftTask`], [`PreferenceTask`], [`UnpairedTask`];
 //! [`RunDirectory`] is where it leaves metrics and checkpoints; [`checks`] looks at the first batch before anything is
 //! trained. Nothing here prints: whoever runs it passes an [`Observer`].
 
@@ -10,18 +11,28 @@ mod error;
 mod observer;
 mod order;
 mod plan;
+mod preference;
+mod reference;
 mod run_directory;
 mod schedule;
+mod sft;
+mod task;
 mod tensorboard;
 mod trainer;
+mod unpaired;
 
 pub use camelid_objectives::sft::Reduction;
 pub use checkpoint::Progress;
 pub use error::TrainError;
-pub use observer::{EvaluationReport, Observer, Silent, StepReport};
-pub use order::{Order, split, stream};
-pub use plan::SftPlan;
+pub use observer::{EvaluationReport, Metrics, Observer, Silent, StepReport};
+pub use order::{Order, below, split, stream};
+pub use plan::TrainingPlan;
+pub use preference::PreferenceTask;
+pub use reference::{Reference, Source as ReferenceSource};
 pub use run_directory::RunDirectory;
 pub use schedule::{Schedule, Shape};
+pub use sft::SftTask;
+pub use task::{Example, Label, Purpose, Ranking, Task};
 pub use tensorboard::EventFile;
 pub use trainer::{Ended, Requests, Trainer, TrainingData, evaluate};
+pub use unpaired::{UnpairedMethod, UnpairedTask};

@@ -1,6 +1,11 @@
 //! What a run tells whoever watches.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+
+/// Means over a step or an evaluation under the field's names, such as `rewards/margins`.
+pub type Metrics = BTreeMap<String, f64>;
 
 /// One optimiser step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -13,7 +18,9 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Tokens of all steps so far, shared prefixes counted for each record.
     pub num_tokens: u64,
-    pub mean_token_accuracy: f64,
+    /// The objective's own figures.
+    #[serde(flatten)]
+    pub metrics: Metrics,
     /// Tokens of records a second, shared ones counted each time.
     pub tokens_per_second: f64,
     pub step_seconds: f64,
@@ -24,13 +31,15 @@ pub struct StepReport {
     pub memory_bytes: usize,
 }
 
-/// One pass over the validation records.
+/// One pass over the validation examples.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EvaluationReport {
     /// Optimiser steps taken before it.
     pub step: u64,
     pub eval_loss: f64,
-    pub eval_mean_token_accuracy: f64,
+    /// The objective's own figures, each name after `eval_`.
+    #[serde(flatten)]
+    pub metrics: Metrics,
 }
 
 /// Callbacks; all may be left out.

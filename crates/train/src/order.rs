@@ -9,13 +9,17 @@ pub fn stream(seed: u64, label: &str) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(*key.as_bytes())
 }
 
+/// A number below `count`, each as likely as another.
+pub fn below(random: &mut ChaCha8Rng, count: usize) -> usize {
+    // Multiply-shift: the bias is below 2^-32 for any count in memory.
+    ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
+}
+
 /// A permutation of `0 .. count` (Fisher-Yates), the same for the same stream for ever.
 fn permutation(count: usize, mut random: ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
-        // Multiply-shift: the bias is below 2^-32 for any count in memory.
-        let pick = ((u128::from(random.next_u64()) * (last as u128 + 1)) >> 64) as usize;
-        order.swap(last, pick);
+        order.swap(last, below(&mut random, last + 1));
     }
     order
 }

@@ -1,13 +1,12 @@
-//! What a supervised stage will do, nothing left open.
+//! How a stage trains, nothing left open.
 
-use camelid_objectives::sft::Reduction;
 use serde::{Deserialize, Serialize};
 
 use crate::schedule::Schedule;
 
-/// A resolved supervised stage. Written to the run directory; a checkpoint belongs to exactly one plan.
+/// Optimiser, schedule and loop of a stage, whatever its objective. Written to the run directory; a checkpoint belongs to exactly one plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SftPlan {
+pub struct TrainingPlan {
     pub seed: u64,
     /// Passes over the training records; may be a fraction.
     pub epochs: f64,
@@ -17,8 +16,6 @@ pub struct SftPlan {
     pub batch_size: usize,
     /// Most tokens computed at once.
     pub tokens_per_micro_batch: usize,
-    #[serde(with = "reduction")]
-    pub reduction: Reduction,
     pub schedule: Schedule,
     pub weight_decay: f32,
     pub beta1: f32,
@@ -37,7 +34,7 @@ pub struct SftPlan {
     pub keep_checkpoints: usize,
 }
 
-impl SftPlan {
+impl TrainingPlan {
     /// Records trained on, repeats counted.
     pub fn records(&self, available: usize) -> u64 {
         (self.epochs * available as f64).round() as u64
@@ -47,26 +44,5 @@ impl SftPlan {
     pub fn steps(&self, available: usize) -> u64 {
         let steps = self.records(available).div_ceil(self.batch_size as u64);
         if self.max_steps == 0 { steps } else { steps.min(self.max_steps) }
-    }
-}
-
-mod reduction {
-    use camelid_objectives::sft::Reduction;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
-    pub(super) fn serialize<S: Serializer>(reduction: &Reduction, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(match reduction {
-            Reduction::Tokens => "tokens",
-            Reduction::Records => "records",
-        })
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Reduction, D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "tokens" => Ok(Reduction::Tokens),
-            "records" => Ok(Reduction::Records),
-            other => Err(de::Error::unknown_variant(other, &["tokens", "records"])),
-        }
     }
 }

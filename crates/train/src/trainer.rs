@@ -1,19 +1,20 @@
 //! The loop that owns time: steps, evaluation, checkpoints, stopping, resuming.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use camelid_model::{Cotangents, Engine, Update, Want};
-use camelid_objectives::{Outcome, Reduced, sft};
-use camelid_text::{Encoded, Forest, pack};
+use camelid_objectives::{Metric, Reduced};
 
 use crate::TrainError;
 use crate::checkpoint::{self, Progress};
-use crate::observer::{EvaluationReport, Observer, StepReport};
+use crate::observer::{EvaluationReport, Metrics, Observer, StepReport};
 use crate::order::Order;
-use crate::plan::SftPlan;
+use crate::plan::TrainingPlan;
 use crate::run_directory::RunDirectory;
+use crate::task::{Example, Purpose, Task, forest, micro_batches};
 use crate::tensorboard::EventFile;
 
 /// Asked of a run from outside, by a signal or a person.
@@ -25,10 +26,10 @@ pub struct Requests {
     pub checkpoint: Arc<AtomicBool>,
 }
 
-/// The records of a stage as tokens.
+/// The examples of a stage as tokens.
 pub struct TrainingData<'a> {
-    pub training: &'a [Encoded],
-    pub validation: &'a [Encoded],
+    pub training: &'a [Example],
+    pub validation: &'a [Example],
     /// How messages call a record, by its index.
     pub name: &'a dyn Fn(u32) -> String,
 }
@@ -43,9 +44,9 @@ pub enum Ended {
     Stopped,
 }
 
-/// One supervised stage.
+/// One stage.
 pub struct Trainer<'a> {
-    pub plan: &'a SftPlan,
+    pub plan: &'a TrainingPlan,
     pub data: TrainingData<'a>,
     pub directory: &'a RunDirectory,
     /// Hash of everything the result depends on; a checkpoint with another is not continued.
@@ -55,7 +56,12 @@ pub struct Trainer<'a> {
 
 impl Trainer<'_> {
     /// Trains from the newest checkpoint, or from the start.
-    pub fn fit(&self, engine: &mut dyn Engine, observer: &mut dyn Observer) -> Result<Ended, TrainError> {
+    pub fn fit(
+        &self,
+        task: &mut dyn Task,
+        engine: &mut dyn Engine,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, TrainError> {
         let (plan, training) = (self.plan, self.data.training);
         let total = plan.steps(training.len());
         if total == 0 {
@@ -73,36 +79,34 @@ impl Trainer<'_> {
             best_eval_loss: None,
             best_step: None,
             evaluations_without_improvement: 0,
+            task: Vec::new(),
         });
+        task.restore(&progress.task);
         let resumed = resumed.then_some(progress.step);
         self.directory.forget_after(resumed)?;
         let mut events = EventFile::create(&self.directory.path().join("tensorboard"), resumed, now())?;
         observer.started(progress.step, total);
         if resumed.is_none() {
-            self.evaluate(engine, &mut progress, &mut events, observer)?;
+            self.evaluate(task, engine, &mut progress, &mut events, observer)?;
             if self.is_best(&progress) {
                 self.save(engine, &progress, observer)?;
             }
         }
         let mut order = Order::new(plan.seed, training.len());
         while progress.step < total && !self.has_stalled(&progress) {
-            let report = self.step(engine, &mut order, &mut progress, total)?;
+            let report = self.step(task, engine, &mut order, &mut progress, total)?;
             self.directory.append("metrics.jsonl", &report)?;
-            events.scalars(
-                now(),
-                report.step,
-                &[
-                    ("train/loss", report.loss),
-                    ("train/grad_norm", report.grad_norm),
-                    ("train/learning_rate", report.learning_rate),
-                    ("train/mean_token_accuracy", report.mean_token_accuracy),
-                    ("train/tokens_per_second", report.tokens_per_second),
-                ],
-            )?;
+            let own = [
+                ("loss", report.loss),
+                ("grad_norm", report.grad_norm),
+                ("learning_rate", report.learning_rate),
+                ("tokens_per_second", report.tokens_per_second),
+            ];
+            scalars(&mut events, report.step, "train", &own, &report.metrics)?;
             observer.stepped(&report);
             let last = progress.step == total;
             if last || due(plan.eval_every, progress.step) {
-                self.evaluate(engine, &mut progress, &mut events, observer)?;
+                self.evaluate(task, engine, &mut progress, &mut events, observer)?;
             }
             let over = last || self.has_stalled(&progress);
             let stop = self.requests.stop.load(Ordering::Relaxed);
@@ -143,6 +147,7 @@ impl Trainer<'_> {
     /// One optimiser step; everything is divided by counts of the whole step.
     fn step(
         &self,
+        task: &mut dyn Task,
         engine: &mut dyn Engine,
         order: &mut Order,
         progress: &mut Progress,
@@ -152,23 +157,26 @@ impl Trainer<'_> {
         let start = Instant::now();
         let first = progress.step * plan.batch_size as u64;
         let last = (first + plan.batch_size as u64).min(plan.records(training.len()));
-        let records: Vec<&Encoded> = (first..last).map(|place| &training[order.record(place)]).collect();
-        let (mut loss, mut accuracy, mut flops) = (Reduced::default(), Reduced::default(), 0.0);
+        let examples: Vec<&Example> = (first..last).map(|place| &training[order.record(place)]).collect();
+        let (mut loss, mut sums, mut flops) = (Reduced::default(), Sums::new(), 0.0);
         let learning_rate = plan.schedule.at(progress.step, total);
-        let forests = micro_batches(&records, plan.tokens_per_micro_batch);
+        task.begin(engine, &examples, plan.tokens_per_micro_batch, Purpose::Training)?;
+        let batches = micro_batches(&examples, plan.tokens_per_micro_batch);
         let mut updated = None;
-        for (index, forest) in forests.iter().enumerate() {
+        for (index, batch) in batches.iter().enumerate() {
             let noise_seed = noise_seed(plan.seed, progress.step, index as u64);
             let want = Want { gradients: true, noise_seed: Some(noise_seed), ..Want::default() };
-            let outcome = score(engine, forest, plan, want)?;
-            flops += engine.flops(forest, true);
+            let batch: Vec<&Example> = batch.iter().map(|&index| examples[index]).collect();
+            let forest = forest(&batch);
+            let outcome = task.score(engine, &batch, &forest, want)?;
+            flops += engine.flops(&forest, true);
             loss += outcome.loss;
-            accuracy += metric(&outcome, "mean_token_accuracy");
+            add(&mut sums, &outcome.metrics);
             if !loss.sum.is_finite() {
-                return Err(self.diverged(progress, "loss", loss.sum, &records));
+                return Err(self.diverged(progress, "loss", loss.sum, &examples));
             }
             let cotangents = Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new() };
-            if index + 1 < forests.len() {
+            if index + 1 < batches.len() {
                 engine.backward(&cotangents)?;
                 continue;
             }
@@ -185,10 +193,11 @@ impl Trainer<'_> {
         }
         let grad_norm = updated.map_or(f64::NAN, |updated| updated.grad_norm);
         if !grad_norm.is_finite() {
-            return Err(self.diverged(progress, "gradient's norm", grad_norm, &records));
+            return Err(self.diverged(progress, "gradient's norm", grad_norm, &examples));
         }
-        let tokens: usize = records.iter().map(|record| record.tokens.len()).sum();
+        let tokens: usize = examples.iter().map(|example| example.tokens()).sum();
         progress.step += 1;
+        progress.task = task.state();
         progress.num_tokens += tokens as u64;
         let step_seconds = start.elapsed().as_secs_f64();
         Ok(StepReport {
@@ -198,7 +207,7 @@ impl Trainer<'_> {
             grad_norm,
             learning_rate,
             num_tokens: progress.num_tokens,
-            mean_token_accuracy: accuracy.mean().unwrap_or(f64::NAN),
+            metrics: means(&sums, ""),
             tokens_per_second: tokens as f64 / step_seconds,
             step_seconds,
             flops,
@@ -207,13 +216,14 @@ impl Trainer<'_> {
     }
 
     /// The step after `progress` gave `value`, which is not finite.
-    fn diverged(&self, progress: &Progress, quantity: &'static str, value: f64, records: &[&Encoded]) -> TrainError {
-        let names: Vec<String> = records.iter().map(|record| (self.data.name)(record.record)).collect();
+    fn diverged(&self, progress: &Progress, quantity: &'static str, value: f64, examples: &[&Example]) -> TrainError {
+        let names: Vec<String> = examples.iter().map(|example| (self.data.name)(example.record())).collect();
         TrainError::Diverged { step: progress.step + 1, quantity, value, records: names.join(", ") }
     }
 
     fn evaluate(
         &self,
+        task: &mut dyn Task,
         engine: &mut dyn Engine,
         progress: &mut Progress,
         events: &mut EventFile,
@@ -222,15 +232,14 @@ impl Trainer<'_> {
         if self.data.validation.is_empty() {
             return Ok(());
         }
-        let report = evaluate(engine, self.plan, self.data.validation, progress.step)?;
+        let report = evaluate(task, engine, self.plan, self.data.validation, progress.step)?;
         if !report.eval_loss.is_finite() {
             let records = "those held out for validation".to_owned();
             let (step, value) = (progress.step, report.eval_loss);
             return Err(TrainError::Diverged { step, quantity: "validation loss", value, records });
         }
         self.directory.append("metrics.jsonl", &report)?;
-        let values = [("eval/loss", report.eval_loss), ("eval/mean_token_accuracy", report.eval_mean_token_accuracy)];
-        events.scalars(now(), report.step, &values)?;
+        scalars(events, report.step, "eval", &[("loss", report.eval_loss)], &report.metrics)?;
         observer.evaluated(&report);
         if progress.best_eval_loss.is_none_or(|best| report.eval_loss < best) {
             progress.best_eval_loss = Some(report.eval_loss);
@@ -243,63 +252,57 @@ impl Trainer<'_> {
     }
 }
 
-/// Loss and accuracy over records, without gradients or noise.
+/// Loss and metrics over examples, without gradients or noise.
 pub fn evaluate(
+    task: &mut dyn Task,
     engine: &mut dyn Engine,
-    plan: &SftPlan,
-    records: &[Encoded],
+    plan: &TrainingPlan,
+    examples: &[Example],
     step: u64,
 ) -> Result<EvaluationReport, TrainError> {
-    let (mut loss, mut accuracy) = (Reduced::default(), Reduced::default());
-    for forest in micro_batches(&records.iter().collect::<Vec<_>>(), plan.tokens_per_micro_batch) {
-        let outcome = score(engine, &forest, plan, Want::default())?;
+    let (mut loss, mut sums) = (Reduced::default(), Sums::new());
+    let examples: Vec<&Example> = examples.iter().collect();
+    task.begin(engine, &examples, plan.tokens_per_micro_batch, Purpose::Evaluation)?;
+    for batch in micro_batches(&examples, plan.tokens_per_micro_batch) {
+        let batch: Vec<&Example> = batch.into_iter().map(|index| examples[index]).collect();
+        let outcome = task.score(engine, &batch, &forest(&batch), Want::default())?;
         loss += outcome.loss;
-        accuracy += metric(&outcome, "mean_token_accuracy");
+        add(&mut sums, &outcome.metrics);
     }
-    Ok(EvaluationReport {
-        step,
-        eval_loss: loss.mean().unwrap_or(f64::NAN),
-        eval_mean_token_accuracy: accuracy.mean().unwrap_or(f64::NAN),
-    })
+    Ok(EvaluationReport { step, eval_loss: loss.mean().unwrap_or(f64::NAN), metrics: means(&sums, "eval_") })
+}
+
+/// Metrics by name, not yet divided.
+type Sums = BTreeMap<&'static str, Reduced>;
+
+fn add(sums: &mut Sums, metrics: &[Metric]) {
+    for metric in metrics {
+        *sums.entry(metric.name).or_default() += metric.value;
+    }
+}
+
+/// What was counted at all, divided.
+fn means(sums: &Sums, prefix: &str) -> Metrics {
+    sums.iter().filter_map(|(name, value)| Some((format!("{prefix}{name}"), value.mean()?))).collect()
+}
+
+/// Writes figures as event-file scalars `group/name`; metrics of an evaluation lose their `eval_`.
+fn scalars(
+    events: &mut EventFile,
+    step: u64,
+    group: &str,
+    own: &[(&str, f64)],
+    metrics: &Metrics,
+) -> Result<(), TrainError> {
+    let metrics = metrics.iter().map(|(name, &value)| (name.strip_prefix("eval_").unwrap_or(name), value));
+    let values: Vec<(String, f64)> =
+        own.iter().copied().chain(metrics).map(|(name, value)| (format!("{group}/{name}"), value)).collect();
+    let values: Vec<(&str, f64)> = values.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    events.scalars(now(), step, &values)
 }
 
 fn due(every: u64, step: u64) -> bool {
     every > 0 && step.is_multiple_of(every)
-}
-
-fn metric(outcome: &Outcome, name: &str) -> Reduced {
-    outcome.metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value).unwrap_or_default()
-}
-
-/// Records as forests under the token budget, prefixes shared within each.
-pub(crate) fn micro_batches(records: &[&Encoded], token_budget: usize) -> Vec<Forest> {
-    let lengths: Vec<usize> = records.iter().map(|record| record.tokens.len()).collect();
-    let forest = |batch: Vec<usize>| {
-        let sequences: Vec<&Encoded> = batch.into_iter().map(|index| records[index]).collect();
-        Forest::from_sequences(&sequences)
-    };
-    pack(&lengths, token_budget).into_iter().map(forest).collect()
-}
-
-/// Scores a forest and applies the objective.
-pub(crate) fn score(
-    engine: &mut dyn Engine,
-    forest: &Forest,
-    plan: &SftPlan,
-    want: Want,
-) -> Result<Outcome, TrainError> {
-    let scores = engine.forward(forest, want)?;
-    let weights: Vec<f32> = forest.targets.iter().map(|target| target.weight).collect();
-    let branches: Vec<u32> = forest.targets.iter().map(|target| target.branch).collect();
-    let targets = sft::Targets {
-        log_probs: &scores.log_probs,
-        weights: &weights,
-        branches: &branches,
-        hits: &scores.hits,
-        entropies: &scores.entropies,
-        records: forest.branches as usize,
-    };
-    Ok(sft::loss(targets, plan.reduction))
 }
 
 /// Dropout and noise of one micro-batch: a resumed step draws the same.

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use camelid_model::StateTensor;
-use camelid_train::{Ended, RunDirectory, Schedule, SftPlan, Shape, TrainError};
+use camelid_train::{Ended, RunDirectory, Schedule, Shape, TrainError, TrainingPlan};
 use serde_json::Value as Json;
 use support::run::{Log, Then, fit, fit_on, names, state, trained};
 use support::{Fault, Table, plan, records};
@@ -46,19 +46,19 @@ fn outcome(folder: &Path, ended: Ended, engine: &Table) -> Outcome {
     }
 }
 
-fn go_on(folder: &Path, plan: &SftPlan) -> (Outcome, Log) {
+fn go_on(folder: &Path, plan: &TrainingPlan) -> (Outcome, Log) {
     let (mut engine, mut log) = (Table::new(), Log::default());
     let ended = fit(folder, plan, &mut engine, &mut log).unwrap();
     (outcome(folder, ended, &engine), log)
 }
 
 /// A whole run, in a folder of its own.
-fn uninterrupted(plan: &SftPlan) -> Outcome {
+fn uninterrupted(plan: &TrainingPlan) -> Outcome {
     go_on(tempfile::tempdir().unwrap().path(), plan).0
 }
 
 /// Runs until the process ends in some call; `None` if it got to the end.
-fn die(folder: &Path, plan: &SftPlan, fault: Fault, mut log: Log) -> Option<Log> {
+fn die(folder: &Path, plan: &TrainingPlan, fault: Fault, mut log: Log) -> Option<Log> {
     let run = catch_unwind(AssertUnwindSafe(|| fit(folder, plan, &mut Table::with(fault), &mut log)));
     run.is_err().then_some(log)
 }
@@ -69,7 +69,7 @@ fn stopped_after_any_step_a_run_goes_on_in_the_same_bits() {
     for step in 1..15 {
         let folder = tempfile::tempdir().unwrap();
         // What is asked for is written although none is due.
-        let rarely = SftPlan { checkpoint_every: 0, ..plan() };
+        let rarely = TrainingPlan { checkpoint_every: 0, ..plan() };
         let mut log = Log::and(Then::StopAfter(step));
         assert_eq!(fit(folder.path(), &rarely, &mut Table::new(), &mut log).unwrap(), Ended::Stopped);
         assert_eq!((log.steps.len() as u64, log.checkpoints.as_slice()), (step, &[step][..]));
@@ -89,21 +89,21 @@ fn a_stop_asked_for_in_the_last_step_changes_nothing() {
 #[test]
 fn a_checkpoint_asked_for_is_written_and_the_run_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let rarely = SftPlan { checkpoint_every: 0, ..plan() };
+    let rarely = TrainingPlan { checkpoint_every: 0, ..plan() };
     let mut log = Log::and(Then::CheckpointAfter(7));
     assert_eq!(fit(folder.path(), &rarely, &mut Table::new(), &mut log).unwrap(), Ended::Finished);
     assert_eq!(log.checkpoints, [7, 15]);
 }
 
 /// With early stopping too, whose state is more: what was best, and for how long nothing got better.
-fn stops_early() -> SftPlan {
+fn stops_early() -> TrainingPlan {
     let schedule = Schedule { shape: Shape::Constant, learning_rate: 0.5, ..plan().schedule };
-    SftPlan { epochs: 60.0, eval_every: 1, early_stop_patience: 3, schedule, ..plan() }
+    TrainingPlan { epochs: 60.0, eval_every: 1, early_stop_patience: 3, schedule, ..plan() }
 }
 
 #[test]
 fn dying_between_any_two_calls_costs_no_bit() {
-    for plan in [plan(), SftPlan { checkpoint_every: 4, ..plan() }, stops_early()] {
+    for plan in [plan(), TrainingPlan { checkpoint_every: 4, ..plan() }, stops_early()] {
         let expected = uninterrupted(&plan);
         let mut call = 0;
         loop {
@@ -153,7 +153,7 @@ fn dying_within_a_checkpoint_costs_no_bit_and_leaves_nothing() {
 fn torn_checkpoints_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     die(folder.path(), &plan(), Fault::DiesInReading(14), Log::default()).unwrap();
-    go_on(folder.path(), &SftPlan { checkpoint_every: 0, ..plan() });
+    go_on(folder.path(), &TrainingPlan { checkpoint_every: 0, ..plan() });
     assert_eq!(names(&folder.path().join("checkpoints")), ["step-15", "step-6"]);
 }
 
@@ -172,12 +172,12 @@ fn an_error_of_the_engine_costs_no_bit() {
 #[test]
 fn the_newest_whole_checkpoint_is_taken() {
     for keep_checkpoints in [1, 2] {
-        let plan = SftPlan { keep_checkpoints, ..plan() };
+        let plan = TrainingPlan { keep_checkpoints, ..plan() };
         let expected = uninterrupted(&plan);
         for file in ["state.safetensors", "trainer.json"] {
             let folder = tempfile::tempdir().unwrap();
             let checkpoints = folder.path().join("checkpoints");
-            let earlier = SftPlan { keep_checkpoints: 2, ..plan.clone() };
+            let earlier = TrainingPlan { keep_checkpoints: 2, ..plan.clone() };
             let mut log = Log::and(Then::StopAfter(9));
             fit(folder.path(), &earlier, &mut Table::new(), &mut log).unwrap();
             let path = checkpoints.join("step-9").join(file);
@@ -264,7 +264,7 @@ fn half_a_line_of_metrics_is_dropped() {
 
 #[test]
 fn a_run_of_one_step_is_a_run() {
-    let (engine, log) = trained(&SftPlan { max_steps: 1, ..plan() });
+    let (engine, log) = trained(&TrainingPlan { max_steps: 1, ..plan() });
     assert_eq!((log.steps.len(), log.checkpoints.as_slice()), (1, &[1][..]));
     assert!(state(&engine) != state(&Table::new()));
 }

@@ -4,8 +4,10 @@
 mod support;
 
 use camelid_text::Encoded;
-use camelid_train::{Ended, Reduction, RunDirectory, Schedule, SftPlan, Shape, evaluate};
-use support::run::{Log, fit, names, state, trained};
+use camelid_train::{
+    Ended, EvaluationReport, Example, Reduction, RunDirectory, Schedule, SftTask, Shape, TrainingPlan, evaluate,
+};
+use support::run::{Log, fit, names, state, trained, trained_by};
 use support::{Fault, Table, plan, records};
 
 #[test]
@@ -34,9 +36,9 @@ fn every_record_is_seen_once_an_epoch() {
 
 #[test]
 fn part_of_an_epoch_and_a_limit_of_steps_are_kept() {
-    let (engine, log) = trained(&SftPlan { epochs: 0.5, ..plan() });
+    let (engine, log) = trained(&TrainingPlan { epochs: 0.5, ..plan() });
     assert_eq!((log.steps.len(), engine.seen.values().sum::<usize>()), (2, 9));
-    let (engine, log) = trained(&SftPlan { max_steps: 3, ..plan() });
+    let (engine, log) = trained(&TrainingPlan { max_steps: 3, ..plan() });
     assert_eq!((log.steps.len(), engine.seen.values().sum::<usize>()), (3, 15));
 }
 
@@ -44,9 +46,9 @@ fn part_of_an_epoch_and_a_limit_of_steps_are_kept() {
 #[test]
 fn micro_batches_change_nothing() {
     for reduction in [Reduction::Tokens, Reduction::Records] {
-        let (engine, log) = trained(&SftPlan { reduction, ..plan() });
+        let (engine, log) = trained_by(reduction, &plan());
         for tokens_per_micro_batch in [1, 9, 20] {
-            let cut = trained(&SftPlan { reduction, tokens_per_micro_batch, ..plan() });
+            let cut = trained_by(reduction, &TrainingPlan { tokens_per_micro_batch, ..plan() });
             for (a, b) in log.losses().iter().zip(cut.1.losses()) {
                 assert!((a - b).abs() < 1e-5, "{reduction:?}, {tokens_per_micro_batch} tokens: {a} and {b}");
             }
@@ -60,14 +62,21 @@ fn micro_batches_change_nothing() {
 #[test]
 fn losses_are_those_of_a_hand_computation() {
     for reduction in [Reduction::Tokens, Reduction::Records] {
-        let plan = SftPlan { reduction, batch_size: 18, tokens_per_micro_batch: 15, ..plan() };
-        let (_, log) = trained(&plan);
+        let plan = TrainingPlan { batch_size: 18, tokens_per_micro_batch: 15, ..plan() };
+        let (_, log) = trained_by(reduction, &plan);
         assert!((log.steps[0].loss - by_hand(&records(18), reduction)).abs() < 1e-6, "{reduction:?}");
         let validation = &records(24)[18..];
         assert!((log.evaluations[0].eval_loss - by_hand(validation, reduction)).abs() < 1e-6, "{reduction:?}");
-        let again = evaluate(&mut Table::new(), &plan, validation, 0).unwrap();
+        let examples: Vec<Example> = validation.iter().cloned().map(Example::from).collect();
+        let again = evaluate(&mut SftTask { reduction }, &mut Table::new(), &plan, &examples, 0).unwrap();
         assert_eq!(again, log.evaluations[0]);
     }
+}
+
+/// An evaluation by tokens on the records that the runs here validate on.
+fn validated(engine: &mut Table, plan: &TrainingPlan) -> EvaluationReport {
+    let examples: Vec<Example> = records(24).drain(18..).map(Example::from).collect();
+    evaluate(&mut SftTask { reduction: Reduction::Tokens }, engine, plan, &examples, 0).unwrap()
 }
 
 fn by_hand(records: &[Encoded], reduction: Reduction) -> f64 {
@@ -99,7 +108,7 @@ fn the_learning_rate_is_the_schedule_s() {
     ];
     for (shape, expected) in shapes {
         let schedule = Schedule { shape, decay_share: 0.2, ..plan().schedule };
-        let (_, log) = trained(&SftPlan { schedule, ..plan() });
+        let (_, log) = trained(&TrainingPlan { schedule, ..plan() });
         let rates = [0, 1, 2, 8, 14].map(|step| log.steps[step].learning_rate);
         for (rate, expected) in rates.iter().zip(expected) {
             assert!((rate - expected).abs() < 1e-8, "{shape:?}: {rates:?}");
@@ -135,9 +144,9 @@ fn a_first_validation_that_is_not_finite_ends_the_run_before_any_step() {
 }
 
 /// A rate so high that validation soon gets worse.
-fn overshooting() -> SftPlan {
+fn overshooting() -> TrainingPlan {
     let schedule = Schedule { shape: Shape::Constant, learning_rate: 0.5, ..plan().schedule };
-    SftPlan { epochs: 60.0, eval_every: 1, early_stop_patience: 3, schedule, ..plan() }
+    TrainingPlan { epochs: 60.0, eval_every: 1, early_stop_patience: 3, schedule, ..plan() }
 }
 
 #[test]
@@ -150,7 +159,7 @@ fn early_stopping_ends_with_what_validated_best() {
     let best = before.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(last.iter().all(|&loss| loss >= best) && before.last() == Some(&best), "{losses:?}");
     assert_eq!(log.best, Some(before.len() as u64 - 1));
-    let now = evaluate(&mut engine, &overshooting(), &records(24)[18..], 0).unwrap();
+    let now = validated(&mut engine, &overshooting());
     assert_eq!(now.eval_loss.to_bits(), best.to_bits());
     // The two newest, and the best one although it is older.
     assert_eq!(names(&folder.path().join("checkpoints")).len(), 3);
@@ -160,11 +169,11 @@ fn early_stopping_ends_with_what_validated_best() {
 fn without_early_stopping_the_last_state_is_the_result() {
     let folder = tempfile::tempdir().unwrap();
     let (mut engine, mut log) = (Table::new(), Log::default());
-    let plan = SftPlan { early_stop_patience: 0, epochs: 10.0, ..overshooting() };
+    let plan = TrainingPlan { early_stop_patience: 0, epochs: 10.0, ..overshooting() };
     assert_eq!(fit(folder.path(), &plan, &mut engine, &mut log).unwrap(), Ended::Finished);
     let last = log.evaluations.last().unwrap().eval_loss;
     assert!(log.evaluations.iter().any(|report| report.eval_loss < last));
-    let now = evaluate(&mut engine, &plan, &records(24)[18..], 0).unwrap();
+    let now = validated(&mut engine, &plan);
     assert_eq!((now.eval_loss.to_bits(), log.best), (last.to_bits(), None));
 }
 
@@ -177,7 +186,7 @@ fn the_newest_checkpoints_are_kept() {
         (2, 0, vec!["step-15"]),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let plan = SftPlan { keep_checkpoints, checkpoint_every, ..plan() };
+        let plan = TrainingPlan { keep_checkpoints, checkpoint_every, ..plan() };
         fit(folder.path(), &plan, &mut Table::new(), &mut Log::default()).unwrap();
         assert_eq!(names(&folder.path().join("checkpoints")), expected);
     }

@@ -7,6 +7,7 @@ use camelid_train::{Observer, Requests, RunDirectory, StepReport, Trainer, Train
 use serde_json::json;
 
 use super::prepare::prepare;
+use super::task::StageTask;
 use crate::cli::RecipeArgs;
 use crate::{machine, models, process_memory, recipe};
 
@@ -46,7 +47,9 @@ pub(crate) fn run(args: &RecipeArgs, steps: usize, json_wanted: bool) -> anyhow:
         requests: &Requests::default(),
     };
     let mut collected = Collect::default();
-    trainer.fit(&mut engine, &mut collected)?;
+    let mut task = StageTask::new(stage, &plan.directory, "");
+    task.record_reference(&mut engine, &prepared, training.tokens_per_micro_batch)?;
+    trainer.fit(task.as_task(), &mut engine, &mut collected)?;
     let measured = collected.0.get(WARM_UP..).unwrap_or_default();
     anyhow::ensure!(!measured.is_empty(), "the recipe has too few steps to measure\n  fix: use more records or epochs");
     let seconds: f64 = measured.iter().map(|step| step.step_seconds).sum();

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &RecipeArgs, stage: usize) -> anyhow::Result<()> {
     let batch = first_batch(stage_plan, &prepared);
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     println!(
-        "{} records, {} rows computed, {} targets. {}",
+        "{} sequences, {} rows computed, {} targets. {}",
         batch.branches,
         batch.tokens.len(),
         batch.targets.len(),

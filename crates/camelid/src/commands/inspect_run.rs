@@ -7,6 +7,19 @@ use serde_json::Value as Json;
 
 use super::watch::sparkline;
 
+/// Curves that are shown, where the run has them.
+const SHOWN: [&str; 9] = [
+    "loss",
+    "eval_loss",
+    "mean_token_accuracy",
+    "rewards/accuracies",
+    "rewards/margins",
+    "eval_rewards/accuracies",
+    "grad_norm",
+    "learning_rate",
+    "tokens_per_second",
+];
+
 pub(crate) fn run(directory: &Path) -> anyhow::Result<()> {
     let path = directory.join("metrics.jsonl");
     let text = std::fs::read_to_string(&path).with_context(|| {
@@ -17,7 +30,7 @@ pub(crate) fn run(directory: &Path) -> anyhow::Result<()> {
     let column = |key: &str| -> Vec<f64> { lines.iter().filter_map(|line| line[key].as_f64()).collect() };
     let steps = column("loss").len();
     println!("{}: {steps} steps", directory.display());
-    for key in ["loss", "eval_loss", "mean_token_accuracy", "grad_norm", "learning_rate", "tokens_per_second"] {
+    for key in SHOWN {
         let values = column(key);
         if !values.is_empty() {
             println!("{key:<22} {}", sparkline(&values));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use camelid_model::{LoadedModel, Tuning};
 use camelid_text::Text;
+use camelid_train::Example;
 use indicatif::{HumanBytes, HumanDuration};
 use serde_json::{Value as Json, json};
 
@@ -81,12 +82,12 @@ fn by_source(stage: &StagePlan, prepared: &Prepared) -> BTreeMap<String, SourceF
     let seen = (steps * stage.training.batch_size as u64).min(stage.training.records(prepared.training.len()));
     let epochs = seen as f64 / prepared.training.len().max(1) as f64;
     let mut sources: BTreeMap<String, SourceFigures> = BTreeMap::new();
-    for record in &prepared.training {
-        let name = &prepared.names[record.record as usize];
+    for example in &prepared.training {
+        let name = &prepared.names[example.record() as usize];
         let source = name.rsplit_once(':').map_or(name.as_str(), |(source, _)| source);
         let figures = sources.entry(source.to_owned()).or_insert(SourceFigures { records: 0, tokens: 0, epochs });
         figures.records += 1;
-        figures.tokens += record.tokens.len();
+        figures.tokens += example.tokens();
     }
     sources
 }
@@ -101,13 +102,13 @@ pub(crate) fn estimate_stage(
 ) -> Estimate {
     let training = &stage.training;
     let steps = training.steps(prepared.training.len());
-    let all: usize = prepared.training.iter().map(|record| record.tokens.len()).sum();
+    let all: usize = prepared.training.iter().map(Example::rows).sum();
     let mean = all as f64 / prepared.training.len().max(1) as f64;
     let records = (steps * training.batch_size as u64).min(training.records(prepared.training.len()));
     let tokens = records as f64 * mean;
     let rows = (training.tokens_per_micro_batch as f64).min(mean * training.batch_size as f64) as usize;
     let flops = tokens * estimate::flops_a_token(&model.arch, &stage.tuning);
-    let validation: usize = prepared.validation.iter().map(|record| record.tokens.len()).sum();
+    let validation: usize = prepared.validation.iter().map(Example::rows).sum();
     let passes = 2 + steps.checked_div(training.eval_every).unwrap_or(0);
     let validating = (validation as u64 * passes) as f64 * estimate::flops_a_token(&model.arch, &Tuning::Frozen);
     Estimate {

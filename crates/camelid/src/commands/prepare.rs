@@ -3,19 +3,20 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use camelid_records::{Dataset, Record, Reject, read};
+use camelid_records::{Dataset, PreferenceSet, Record, Reject, read, read_preferences};
 use camelid_text::{Encoded, EncodedSet, Forest, Text, encode_all, pack};
-use camelid_train::{Order, split};
+use camelid_train::{Example, Order, below, split, stream};
 
+use super::examples::{Wanted, line_up};
 use crate::models;
-use crate::recipe::{DataSource, Plan, StagePlan};
+use crate::recipe::{DataSource, Objective, Plan, StagePlan};
 
 /// A stage's data as tokens.
 pub(crate) struct Prepared {
     pub(crate) text: Text,
-    pub(crate) training: Vec<Encoded>,
-    pub(crate) validation: Vec<Encoded>,
-    /// `source:row` of each record, by its index.
+    pub(crate) training: Vec<Example>,
+    pub(crate) validation: Vec<Example>,
+    /// `source:row` of each example, by the record number of its sequences.
     pub(crate) names: Vec<String>,
     pub(crate) rejects: Vec<Reject>,
     /// Rows read, refused ones included.
@@ -29,21 +30,14 @@ pub(crate) fn prepare(
     text: Option<Text>,
     report: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Prepared> {
-    let mut rejects = Vec::new();
-    let (records, read_rows) = read_sources(&stage.data, &mut rejects, report)?;
-    let (held_out, held_out_rows) = read_sources(&stage.validation_data, &mut rejects, report)?;
-    let rows = read_rows + held_out_rows;
     let text = match text {
         Some(text) => text,
         None => Text::new(models::open(&plan.model, report)?.text)?,
     };
-    let mut names: Vec<String> = records.iter().map(|record| record.provenance().to_string()).collect();
-    let mut training = encode(plan, stage, &text, &records, &mut rejects)?;
-    let mut validation = encode(plan, stage, &text, &held_out, &mut rejects)?;
-    for encoded in &mut validation {
-        encoded.record += names.len() as u32;
-    }
-    names.extend(held_out.iter().map(|record| record.provenance().to_string()));
+    let mut reader = Reader { plan, stage, text: &text, names: Vec::new(), rejects: Vec::new(), rows: 0 };
+    let mut training = reader.examples(&stage.data, report)?;
+    let mut validation = reader.examples(&stage.validation_data, report)?;
+    let Reader { names, rejects, rows, .. } = reader;
     check_rejects(stage, rows, &rejects)?;
     if stage.validation_data.is_empty() && stage.training.validation_share > 0.0 {
         let (kept, held_out) = split(plan.seed, training.len(), stage.training.validation_share);
@@ -59,50 +53,95 @@ pub(crate) fn prepare(
     Ok(Prepared { text, training, validation, names, rejects, rows })
 }
 
-/// The records of all files, and the number of their rows.
-fn read_sources(
-    sources: &[DataSource],
-    rejects: &mut Vec<Reject>,
-    report: &mut dyn FnMut(&str),
-) -> anyhow::Result<(Vec<Record>, usize)> {
-    let (mut records, mut rows) = (Vec::new(), 0);
-    for source in sources {
-        let Dataset { format, records: read, rejects: refused } = read(&source.path, &source.read_options())?;
-        report(&format!(
-            "{}: {} records as {format}, {} rows refused",
-            source.path.display(),
-            read.len(),
-            refused.len()
-        ));
-        rows += read.len() + refused.len();
-        records.extend(read);
-        rejects.extend(refused);
-    }
-    Ok((records, rows))
+/// Reads files one after another and numbers what they hold.
+struct Reader<'a> {
+    plan: &'a Plan,
+    stage: &'a StagePlan,
+    text: &'a Text,
+    names: Vec<String>,
+    rejects: Vec<Reject>,
+    rows: usize,
 }
 
-fn encode(
-    plan: &Plan,
-    stage: &StagePlan,
-    text: &Text,
-    records: &[Record],
-    rejects: &mut Vec<Reject>,
-) -> anyhow::Result<Vec<Encoded>> {
-    if records.is_empty() {
-        return Ok(Vec::new());
+impl Reader<'_> {
+    fn examples(&mut self, sources: &[DataSource], report: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Example>> {
+        if sources.is_empty() {
+            return Ok(Vec::new());
+        }
+        match &self.stage.objective {
+            Objective::Sft(_) => self.demonstrations(sources, report),
+            Objective::Preference(loss) => {
+                let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
+                self.preferences(sources, wanted, report)
+            }
+        }
     }
-    // Runs leave a cache beside them; only looking leaves nothing.
-    let runs = plan.directory.parent().filter(|runs| !runs.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let cache = runs.is_dir().then(|| runs.join(".tokens"));
-    let EncodedSet { sequences, rejects: refused, .. } =
-        encode_all(text, records, &stage.spans, stage.max_length, stage.overlong, cache.as_deref())?;
-    rejects.extend(refused.into_iter().map(|(index, reason)| Reject {
-        provenance: records[index].provenance().clone(),
-        reason: reason.reason,
-        fix: reason.fix,
-        row: serde_json::to_string(&records[index]).unwrap_or_default().chars().take(500).collect(),
-    }));
-    Ok(sequences)
+
+    fn demonstrations(&mut self, sources: &[DataSource], report: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Example>> {
+        let mut records = Vec::new();
+        for source in sources {
+            let Dataset { format, records: read, rejects } = read(&source.path, &source.read_options())?;
+            report(&counted(source, read.len(), format.name(), rejects.len()));
+            self.rows += read.len() + rejects.len();
+            records.extend(read);
+            self.rejects.extend(rejects);
+        }
+        let EncodedSet { sequences, rejects, .. } = self.encode(&records)?;
+        self.rejects.extend(rejects.into_iter().map(|(index, reason)| Reject {
+            provenance: records[index].provenance().clone(),
+            reason: reason.reason,
+            fix: reason.fix,
+            row: serde_json::to_string(&records[index]).unwrap_or_default().chars().take(500).collect(),
+        }));
+        let first = self.names.len() as u32;
+        self.names.extend(records.iter().map(|record| record.provenance().to_string()));
+        let numbered = |sequence: Encoded| Encoded { record: first + sequence.record, ..sequence };
+        Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
+    }
+
+    fn preferences(
+        &mut self,
+        sources: &[DataSource],
+        wanted: Wanted,
+        report: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Vec<Example>> {
+        let mut records = Vec::new();
+        for source in sources {
+            let PreferenceSet { format, records: read, rejects } =
+                read_preferences(&source.path, &source.read_options())?;
+            report(&counted(source, read.len(), format.name(), rejects.len()));
+            self.rows += read.len() + rejects.len();
+            records.extend(read);
+            self.rejects.extend(rejects);
+        }
+        let mut random = stream(self.plan.seed, "pairs");
+        let mut pick = |count: usize| below(&mut random, count);
+        let responses = line_up(records, wanted, &mut pick, &mut self.rejects);
+        let encoded = self.encode(&responses.records)?;
+        let placed = responses.examples(encoded, self.names.len(), &mut self.rejects);
+        let mut examples = Vec::with_capacity(placed.len());
+        for (example, provenance) in placed {
+            self.names.push(provenance.to_string());
+            examples.push(example);
+        }
+        Ok(examples)
+    }
+
+    fn encode(&self, records: &[Record]) -> anyhow::Result<EncodedSet> {
+        if records.is_empty() {
+            return Ok(EncodedSet::default());
+        }
+        // Runs leave a cache beside them; only looking leaves nothing.
+        let directory = &self.plan.directory;
+        let runs = directory.parent().filter(|runs| !runs.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let cache = runs.is_dir().then(|| runs.join(".tokens"));
+        let stage = self.stage;
+        Ok(encode_all(self.text, records, &stage.spans, stage.max_length, stage.overlong, cache.as_deref())?)
+    }
+}
+
+fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
+    format!("{}: {records} records as {format}, {refused} rows refused", source.path.display())
 }
 
 fn summary(rejects: &[Reject]) -> String {
@@ -136,14 +175,14 @@ pub(crate) fn write_rejects(directory: &Path, rejects: &[Reject]) -> anyhow::Res
 
 /// The first micro-batch of the first step.
 pub(crate) fn first_batch(stage: &StagePlan, prepared: &Prepared) -> Forest {
-    let records = first_records(stage, prepared);
-    let lengths: Vec<usize> = records.iter().map(|record| record.tokens.len()).collect();
-    let batch = pack(&lengths, stage.training.tokens_per_micro_batch).into_iter().next().unwrap_or_default();
-    Forest::from_sequences(&batch.into_iter().map(|index| records[index]).collect::<Vec<_>>())
+    let examples = first_examples(stage, prepared);
+    let rows: Vec<usize> = examples.iter().map(|example| example.rows()).collect();
+    let batch = pack(&rows, stage.training.tokens_per_micro_batch).into_iter().next().unwrap_or_default();
+    Forest::from_sequences(&batch.into_iter().flat_map(|index| &examples[index].sequences).collect::<Vec<_>>())
 }
 
-/// The records of the first step.
-pub(crate) fn first_records<'a>(stage: &StagePlan, prepared: &'a Prepared) -> Vec<&'a Encoded> {
+/// The examples of the first step.
+pub(crate) fn first_examples<'a>(stage: &StagePlan, prepared: &'a Prepared) -> Vec<&'a Example> {
     let count = prepared.training.len();
     let mut order = Order::new(stage.training.seed, count);
     (0..stage.training.batch_size.min(count) as u64).map(|place| &prepared.training[order.record(place)]).collect()

@@ -11,20 +11,22 @@ use camelid_model::io::{ElementType, write_hf_model, write_text};
 use camelid_model::{Engine, ModelError, Transformer, TransformerOptions, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
-use camelid_train::checks::{Tolerance, first_step};
-use camelid_train::{Ended, Requests, RunDirectory, Trainer, TrainingData};
+use camelid_train::checks::{CheckReport, Tolerance, first_step, policy_is_reference};
+use camelid_train::{Ended, Example, Label, Requests, RunDirectory, Task, Trainer, TrainingData};
 use serde::Serialize;
 use serde_json::json;
 
-use super::prepare::{Prepared, first_records, prepare, write_rejects};
+use super::prepare::{Prepared, first_examples, prepare, write_rejects};
+use super::task::StageTask;
 use super::watch::Watch;
 use crate::cli::RunArgs;
-use crate::recipe::{self, Plan, StagePlan};
+use crate::recipe::{self, Objective, Plan, StagePlan};
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 8] = [
+const OUTPUTS: [&str; 9] = [
     "checkpoints",
+    "reference.jsonl",
     "metrics.jsonl",
     "samples.jsonl",
     "rejects.jsonl",
@@ -135,9 +137,11 @@ impl StageRun<'_> {
         );
 
         let resuming = self.directory.join("checkpoints").is_dir();
+        let mut task = StageTask::new(self.stage, self.directory, &run_hash);
+        task.record_reference(&mut engine, &prepared, self.stage.training.tokens_per_micro_batch)?;
         if !resuming {
             if !args.no_checks {
-                self.check(&mut engine, &prepared)?;
+                self.check(&mut engine, task.as_task(), &prepared)?;
             }
             // An earlier attempt may have come as far as its samples.
             directory.write("samples.jsonl", "")?;
@@ -155,7 +159,7 @@ impl StageRun<'_> {
             requests: self.requests,
         };
         let mut watch = Watch::new(self.stage.kind.name(), peak);
-        let ended = trainer.fit(&mut engine, &mut watch)?;
+        let ended = trainer.fit(task.as_task(), &mut engine, &mut watch)?;
         watch.finish();
         let steps = watch.steps();
         match ended {
@@ -193,7 +197,8 @@ impl StageRun<'_> {
         }
         hasher.update(decisive.to_string().as_bytes()).update(head.to_string().as_bytes());
         hasher.update(self.model.as_bytes());
-        for record in prepared.training.iter().chain(&prepared.validation) {
+        let examples = prepared.training.iter().chain(&prepared.validation);
+        for record in examples.clone().flat_map(|example| &example.sequences) {
             hasher.update(&(record.tokens.len() as u64).to_le_bytes());
             for token in &record.tokens {
                 hasher.update(&token.to_le_bytes());
@@ -201,6 +206,9 @@ impl StageRun<'_> {
             for weight in &record.weights {
                 hasher.update(&weight.to_le_bytes());
             }
+        }
+        for example in examples.filter(|example| example.label != Label::None) {
+            hasher.update(format!("{:?}", example.label).as_bytes());
         }
         hasher.finalize().to_hex().to_string()
     }
@@ -225,14 +233,21 @@ impl StageRun<'_> {
         Ok(())
     }
 
-    fn check(&self, engine: &mut Transformer<Cpu>, prepared: &Prepared) -> anyhow::Result<()> {
+    fn check(&self, engine: &mut Transformer<Cpu>, task: &mut dyn Task, prepared: &Prepared) -> anyhow::Result<()> {
         let tolerance = match engine.backend().compute() {
             Compute::F32 => Tolerance::F32,
             Compute::Bf16 => Tolerance::BF16,
         };
-        let records: Vec<&Encoded> = first_records(self.stage, prepared);
-        for report in first_step(engine, &prepared.text, &records, tolerance)? {
+        let say = |report: &CheckReport| {
             eprintln!("check: {}: {} ({:.1} s)", report.name, report.detail, report.seconds);
+        };
+        let examples: Vec<&Example> = first_examples(self.stage, prepared);
+        let records: Vec<&Encoded> = examples.iter().flat_map(|example| &example.sequences).collect();
+        first_step(engine, &prepared.text, &records, tolerance)?.iter().for_each(say);
+        if let Objective::Preference(loss) = &self.stage.objective
+            && loss.uses_reference()
+        {
+            say(&policy_is_reference(engine, task, &examples, loss.at_start())?);
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! The observer of `run`: progress on the screen, a summary at the end.
 
+use std::fmt::Write;
 use std::path::Path;
 
-use camelid_train::{EvaluationReport, Observer, StepReport};
+use camelid_train::{EvaluationReport, Metrics, Observer, StepReport};
 
 use crate::progress::{Progress, Shown};
 
@@ -58,11 +59,10 @@ impl Watch {
         }
         if let (Some(first), Some(last)) = (self.evaluations.first(), self.evaluations.last()) {
             lines.push(format!(
-                "validation  loss {:.4} -> {:.4}, token accuracy {:.1} % -> {:.1} %",
+                "validation  loss {:.4} -> {:.4}{}",
                 first.eval_loss,
                 last.eval_loss,
-                first.eval_mean_token_accuracy * 100.0,
-                last.eval_mean_token_accuracy * 100.0
+                headline(&last.metrics, Some(&first.metrics))
             ));
         }
         lines.join("\n")
@@ -97,10 +97,10 @@ impl Observer for Watch {
 
     fn evaluated(&mut self, report: &EvaluationReport) {
         self.say(&format!(
-            "validation after step {}: loss {:.4}, token accuracy {:.1} %",
+            "validation after step {}: loss {:.4}{}",
             report.step,
             report.eval_loss,
-            report.eval_mean_token_accuracy * 100.0
+            headline(&report.metrics, None)
         ));
         self.evaluations.push(report.clone());
     }
@@ -116,6 +116,27 @@ impl Observer for Watch {
     fn warned(&mut self, message: &str) {
         self.say(&format!("warning: {message}"));
     }
+}
+
+/// The figures of an evaluation that people look at first, with what they were at the start.
+fn headline(now: &Metrics, before: Option<&Metrics>) -> String {
+    let shown = [
+        ("eval_mean_token_accuracy", "token accuracy", 100.0, " %"),
+        ("eval_rewards/accuracies", "reward accuracy", 100.0, " %"),
+        ("eval_rewards/margins", "reward margin", 1.0, ""),
+    ];
+    let mut line = String::new();
+    for (name, words, factor, unit) in shown {
+        let Some(value) = now.get(name) else { continue };
+        let digits = if unit.is_empty() { 4 } else { 1 };
+        let _ = match before.and_then(|before| before.get(name)) {
+            Some(first) => {
+                write!(line, ", {words} {:.digits$}{unit} -> {:.digits$}{unit}", first * factor, value * factor)
+            }
+            None => write!(line, ", {words} {:.digits$}{unit}", value * factor),
+        };
+    }
+    line
 }
 
 /// A curve in one line, at most 60 characters wide.

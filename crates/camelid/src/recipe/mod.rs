@@ -1,6 +1,7 @@
 //! Recipes: what the user wrote (`spec`), how it is read (`parse`) and what will be done (`resolve`).
 
 mod either;
+mod loss;
 mod parse;
 mod resolve;
 mod sources;
@@ -8,8 +9,9 @@ mod spec;
 mod training;
 mod view;
 
+pub(crate) use loss::Built;
 pub(crate) use parse::read;
-pub(crate) use resolve::{Plan, StagePlan, resolve};
+pub(crate) use resolve::{Objective, Plan, StagePlan, resolve};
 pub(crate) use sources::DataSource;
 pub(crate) use spec::MomentSpec;
 pub(crate) use view::{plan_text, plan_view, stage_view};

@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use camelid_kernels::Compute;
 use camelid_model::{LowRank, MomentType, Tuning};
 use camelid_text::{Learn, Overlong, SpanPolicy};
+use camelid_train::Reduction;
 
 use super::RecipeError;
+use super::loss::{LossPlan, first_preference_key, resolve_loss};
 use super::sources::{DataSource, resolve_sources};
-use super::spec::{LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, StageKind, StageSpec, TuneSpec};
+use super::spec::{
+    LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, StageKind, StageSpec, TuneSpec,
+};
 use super::training::resolve_training;
 use crate::machine;
 
@@ -38,10 +42,18 @@ pub(crate) struct StagePlan {
     pub(crate) tuning: Tuning,
     pub(crate) neftune_alpha: f32,
     pub(crate) moments: MomentType,
-    pub(crate) training: camelid_train::SftPlan,
+    pub(crate) objective: Objective,
+    pub(crate) training: camelid_train::TrainingPlan,
     pub(crate) sample_prompts: Vec<String>,
     pub(crate) sample_tokens: usize,
     pub(crate) save_merged: bool,
+}
+
+/// What a stage optimises.
+#[derive(Clone, Debug)]
+pub(crate) enum Objective {
+    Sft(Reduction),
+    Preference(LossPlan),
 }
 
 /// Resolves a recipe read from `path`. Touches the disk only to see which files exist.
@@ -104,6 +116,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         return Err(error("`sample_tokens` is 0".into(), "leave sample_prompts out to get no samples"));
     }
     let tuning = resolve_tuning(place, spec)?;
+    let objective = resolve_objective(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
@@ -123,11 +136,49 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         tuning,
         neftune_alpha,
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
+        objective,
         training,
         sample_prompts,
         sample_tokens,
         save_merged,
     })
+}
+
+/// Keys of one kind of stage that another does not read are errors.
+fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<Objective, RecipeError> {
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    match spec.kind {
+        StageKind::Sft => match first_preference_key(spec) {
+            Some(key) => {
+                error(format!("`{key}` is not a key of an sft stage"), "remove it, or set kind = \"preference\"")
+            }
+            None => Ok(Objective::Sft(match spec.reduction {
+                Some(ReductionSpec::Records) => Reduction::Records,
+                Some(ReductionSpec::Tokens) | None => Reduction::Tokens,
+            })),
+        },
+        StageKind::Preference => {
+            let sft_only = [
+                ("reduction", spec.reduction.is_some()),
+                ("learn", spec.learn.is_some()),
+                ("train_on_prompt", spec.train_on_prompt.is_some()),
+            ];
+            if let Some((key, _)) = sft_only.into_iter().find(|(_, is_set)| *is_set) {
+                return error(
+                    format!("`{key}` is not a key of a preference stage"),
+                    "remove it: responses are compared",
+                );
+            }
+            let loss = resolve_loss(place, spec)?;
+            if loss.name == "kto" && !matches!(tuning, Tuning::LowRank(_)) {
+                return error(
+                    "kto scores new responses under the reference in every step, which needs an adapter".into(),
+                    "use `lora`, or another loss",
+                );
+            }
+            Ok(Objective::Preference(loss))
+        }
+    }
 }
 
 fn resolve_spans(place: &str, spec: &StageSpec) -> Result<SpanPolicy, RecipeError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use camelid_model::MomentType;
-use camelid_records::{Format, Role};
+use camelid_records::{Format, PairChoice, Role};
 use serde::Deserialize;
 
 use crate::cli::ComputeChoice;
@@ -34,7 +34,10 @@ pub(crate) struct RecipeSpec {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum StageKind {
+    /// Supervised tuning on demonstrations.
     Sft,
+    /// Preference optimisation on ranked or rated responses.
+    Preference,
 }
 
 impl StageKind {
@@ -42,15 +45,34 @@ impl StageKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Sft => "sft",
+            Self::Preference => "preference",
         }
     }
 }
 
-/// A supervised tuning stage.
+/// A tuning stage.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StageSpec {
     pub(crate) kind: StageKind,
+
+    /// Of a preference stage: `dpo` (the default), `ipo`, `kto` ...; the settings below belong to some losses only.
+    pub(crate) loss: Option<String>,
+    pub(crate) beta: Option<f64>,
+    pub(crate) label_smoothing: Option<f64>,
+    pub(crate) length_normalised: Option<bool>,
+    pub(crate) sft_weight: Option<f64>,
+    pub(crate) margin_weight: Option<f64>,
+    pub(crate) tau: Option<f64>,
+    pub(crate) delta: Option<f64>,
+    pub(crate) lambda: Option<f64>,
+    pub(crate) gamma: Option<f64>,
+    pub(crate) alpha: Option<f64>,
+    pub(crate) rank_weight: Option<f64>,
+    pub(crate) desirable_weight: Option<f64>,
+    pub(crate) undesirable_weight: Option<f64>,
+    /// Which responses of a ranked list are compared.
+    pub(crate) pairs: Option<PairChoice>,
 
     /// One file, or a list of files and tables.
     pub(crate) data: Sources,

@@ -1,9 +1,9 @@
 //! Optimiser, schedule and loop of a stage.
 
-use camelid_train::{Reduction, Schedule, SftPlan, Shape};
+use camelid_train::{Schedule, Shape, TrainingPlan};
 
 use super::RecipeError;
-use super::spec::{ReductionSpec, ScheduleSpec, StageSpec, TuneSpec};
+use super::spec::{ScheduleSpec, StageKind, StageSpec, TuneSpec};
 
 /// Fills in defaults and checks ranges.
 pub(crate) fn resolve_training(
@@ -11,18 +11,14 @@ pub(crate) fn resolve_training(
     seed: u64,
     spec: &StageSpec,
     has_validation_data: bool,
-) -> Result<SftPlan, RecipeError> {
+) -> Result<TrainingPlan, RecipeError> {
     let full = spec.tune == Some(TuneSpec::Full) || spec.layers.is_some();
-    let plan = SftPlan {
+    let plan = TrainingPlan {
         seed,
         epochs: spec.epochs.unwrap_or(1.0),
         max_steps: spec.max_steps.unwrap_or(0),
         batch_size: spec.batch_size.unwrap_or(16),
         tokens_per_micro_batch: spec.tokens_per_micro_batch.unwrap_or(2048),
-        reduction: match spec.reduction {
-            Some(ReductionSpec::Records) => Reduction::Records,
-            Some(ReductionSpec::Tokens) | None => Reduction::Tokens,
-        },
         schedule: Schedule {
             shape: match spec.schedule {
                 Some(ScheduleSpec::Constant) => Shape::Constant,
@@ -30,8 +26,14 @@ pub(crate) fn resolve_training(
                 Some(ScheduleSpec::Wsd) => Shape::Wsd,
                 Some(ScheduleSpec::Cosine) | None => Shape::Cosine,
             },
-            // An adapter bears, and needs, about ten times the rate of full tuning.
-            learning_rate: spec.learning_rate.unwrap_or(if full { 2e-5 } else { 2e-4 }),
+            // An adapter bears, and needs, about ten times the rate of full tuning; preferences a twentieth of
+            // demonstrations.
+            learning_rate: spec.learning_rate.unwrap_or(match (spec.kind, full) {
+                (StageKind::Sft, true) => 2e-5,
+                (StageKind::Sft, false) => 2e-4,
+                (StageKind::Preference, true) => 1e-6,
+                (StageKind::Preference, false) => 1e-5,
+            }),
             warmup: spec.warmup.unwrap_or(0.03),
             final_share: spec.final_learning_rate_share.unwrap_or(0.0),
             decay_share: spec.decay_share.unwrap_or(0.1),
@@ -55,7 +57,7 @@ pub(crate) fn resolve_training(
 }
 
 /// Every value in its range; combinations that cannot mean anything are errors.
-fn check(place: &str, spec: &StageSpec, plan: &SftPlan) -> Result<(), RecipeError> {
+fn check(place: &str, spec: &StageSpec, plan: &TrainingPlan) -> Result<(), RecipeError> {
     let schedule = &plan.schedule;
     let positive = |value: f64| value > 0.0 && value.is_finite();
     let share = |value: f64| (0.0..1.0).contains(&value);

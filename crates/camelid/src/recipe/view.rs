@@ -2,9 +2,10 @@
 
 use camelid_kernels::Compute;
 use camelid_model::{MomentType, Tuning};
+use camelid_train::Reduction;
 use serde_json::{Value as Json, json};
 
-use super::resolve::{Plan, StagePlan};
+use super::resolve::{Objective, Plan, StagePlan};
 
 /// Everything but the stages.
 pub(crate) fn plan_view(plan: &Plan) -> Json {
@@ -39,8 +40,13 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         MomentType::F32 => "f32",
         MomentType::Bf16 => "bf16",
     };
+    let objective = match &stage.objective {
+        Objective::Sft(Reduction::Tokens) => json!({ "reduction": "tokens" }),
+        Objective::Sft(Reduction::Records) => json!({ "reduction": "records" }),
+        Objective::Preference(loss) => json!(loss),
+    };
     json!({
-        "kind": stage.kind.name(), "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
+        "kind": stage.kind.name(), "objective": objective, "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
         "max_length": stage.max_length, "overlong": stage.overlong, "max_reject_share": stage.max_reject_share,
         "tune": tuning, "neftune_alpha": stage.neftune_alpha, "moments": moments,
         "training": training,

@@ -2,12 +2,14 @@
 
 mod alpaca;
 mod conversation;
+mod feedback;
 mod message;
 mod prompt_completion;
 mod transcript;
 
 use serde_json::{Map, Value};
 
+pub(crate) use feedback::convert_feedback;
 pub(crate) use transcript::is_transcript;
 
 use crate::{Format, Provenance, Record, fault::Fault, layout::Layout, rows::kind};
@@ -21,7 +23,8 @@ pub(crate) fn convert(layout: &Layout, row: Map<String, Value>, provenance: Prov
         Format::PromptCompletion => prompt_completion::convert(row, provenance),
         Format::Alpaca => alpaca::convert(row, provenance),
         Format::HhTranscript => transcript::convert(row, provenance),
-        Format::Text => text(row, provenance),
+        // `Layout::decide` was given the formats of demonstrations only.
+        _ => text(row, provenance),
     }
 }
 

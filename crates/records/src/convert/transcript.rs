@@ -22,7 +22,7 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Rec
     Ok(Record::Conversation(Conversation { messages, tools: None, template_arguments: Map::new(), provenance }))
 }
 
-fn turns(text: &str, path: &str) -> Result<Vec<Message>, Fault> {
+pub(super) fn turns(text: &str, path: &str) -> Result<Vec<Message>, Fault> {
     const FIX: &str = "write \"\\n\\nHuman: ...\\n\\nAssistant: ...\"";
     let Some(text) = text.trim_start().strip_prefix(HUMAN.trim_start()) else {
         return Err(Fault::at(path, "the transcript does not start with \"Human:\"", FIX));

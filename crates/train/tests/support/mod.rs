@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use camelid_kernels::Memory;
 use camelid_model::{Cotangents, Engine, ModelError, Scores, StateTensor, Update, Updated, Want};
 use camelid_text::{Encoded, Forest};
-use camelid_train::{Reduction, Schedule, SftPlan, Shape};
+use camelid_train::{Schedule, Shape, TrainingPlan};
 
 pub(crate) const VOCABULARY: usize = 32;
 
@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     SharingLeaks,
     /// Generation computes something else than scoring.
     DecodingDiffers,
+    /// With the adapter off it is another model than before training.
+    ReferenceDiffers,
     /// Scores become NaN from the forward after this many updates on.
     NanAfter(u64),
     /// The gradient of this step is infinite although its loss is not.
@@ -36,6 +38,8 @@ pub(crate) enum Fault {
 #[derive(Clone, Default)]
 pub(crate) struct Table {
     logits: Vec<f32>,
+    /// What the table was before training: what it is with the adapter off.
+    base: Vec<f32>,
     gradient: Vec<f32>,
     first: Vec<f32>,
     second: Vec<f32>,
@@ -53,23 +57,32 @@ impl Table {
         let size = VOCABULARY * VOCABULARY;
         let zeros = vec![0.0; size];
         // Not uniform, so that accuracy means something.
-        let logits = (0..size).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
-        Self { logits, gradient: zeros.clone(), first: zeros.clone(), second: zeros, ..Self::default() }
+        let logits: Vec<f32> = (0..size).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
+        let base = logits.clone();
+        Self { logits, base, gradient: zeros.clone(), first: zeros.clone(), second: zeros, ..Self::default() }
     }
 
     pub(crate) fn with(fault: Fault) -> Self {
-        Self { fault, ..Self::new() }
+        let mut table = Self { fault, ..Self::new() };
+        if fault == Fault::ReferenceDiffers {
+            table.base.iter_mut().step_by(3).for_each(|logit| *logit += 0.25);
+        }
+        table
     }
 
     fn distribution(&self, token: usize) -> Vec<f64> {
-        let row = &self.logits[token * VOCABULARY..][..VOCABULARY];
-        let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
-        row.iter().map(|&logit| f64::from(logit).exp() / total).collect()
+        softmax(&self.logits, token)
     }
 
     pub(crate) fn log_prob(&self, token: u32, next: u32) -> f64 {
         self.distribution(token as usize)[next as usize].ln()
     }
+}
+
+fn softmax(logits: &[f32], token: usize) -> Vec<f64> {
+    let row = &logits[token * VOCABULARY..][..VOCABULARY];
+    let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
+    row.iter().map(|&logit| f64::from(logit).exp() / total).collect()
 }
 
 fn broken(reason: &str) -> ModelError {
@@ -94,7 +107,7 @@ impl Engine for Table {
         let nan = matches!(self.fault, Fault::NanAfter(step) if self.step >= step);
         let mut scores = Scores::default();
         for &(token, next) in &self.kept {
-            let distribution = self.distribution(token);
+            let distribution = softmax(if want.without_adapter { &self.base } else { &self.logits }, token);
             let log_prob = if nan { f32::NAN } else { distribution[next].ln() as f32 - leak };
             scores.log_probs.push(log_prob);
             scores.hits.push(distribution.iter().all(|&p| p <= distribution[next]));
@@ -205,14 +218,13 @@ pub(crate) fn records(count: u32) -> Vec<Encoded> {
     (0..count).map(record).collect()
 }
 
-pub(crate) fn plan() -> SftPlan {
-    SftPlan {
+pub(crate) fn plan() -> TrainingPlan {
+    TrainingPlan {
         seed: 3,
         epochs: 4.0,
         max_steps: 0,
         batch_size: 5,
         tokens_per_micro_batch: 1000,
-        reduction: Reduction::Tokens,
         schedule: Schedule {
             shape: Shape::Cosine,
             learning_rate: 0.1,

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use camelid_model::{Engine, StateTensor};
 use camelid_text::Encoded;
 use camelid_train::{
-    Ended, EvaluationReport, Observer, Requests, RunDirectory, SftPlan, StepReport, TrainError, Trainer, TrainingData,
+    Ended, EvaluationReport, Example, Observer, Reduction, Requests, RunDirectory, SftTask, StepReport, Task,
+    TrainError, Trainer, TrainingData, TrainingPlan,
 };
 
 use super::{Table, records};
@@ -32,6 +33,7 @@ pub(crate) struct Log {
     pub(crate) warnings: Vec<String>,
     pub(crate) first_step: u64,
     pub(crate) best: Option<u64>,
+    pub(crate) reduction: Reduction,
     then: Then,
     calls: usize,
     stop: Arc<AtomicBool>,
@@ -91,29 +93,49 @@ impl Observer for Log {
 }
 
 /// Trains on 18 records, validates on 6 others.
-pub(crate) fn fit(folder: &Path, plan: &SftPlan, engine: &mut Table, log: &mut Log) -> Result<Ended, TrainError> {
+pub(crate) fn fit(folder: &Path, plan: &TrainingPlan, engine: &mut Table, log: &mut Log) -> Result<Ended, TrainError> {
     fit_on(&RunDirectory::open(folder)?, plan, &records(18), "hash", engine, log)
 }
 
 pub(crate) fn fit_on(
     directory: &RunDirectory,
-    plan: &SftPlan,
+    plan: &TrainingPlan,
     training: &[Encoded],
     run_hash: &str,
     engine: &mut Table,
     log: &mut Log,
 ) -> Result<Ended, TrainError> {
-    let validation = &records(24)[18..];
+    let examples = |records: &[Encoded]| -> Vec<Example> { records.iter().cloned().map(Example::from).collect() };
+    let task = &mut SftTask { reduction: log.reduction };
+    let examples = [examples(training), examples(&records(24)[18..])];
+    fit_task(directory, plan, task, &examples, run_hash, engine, log)
+}
+
+/// Any task on training and validation examples.
+pub(crate) fn fit_task(
+    directory: &RunDirectory,
+    plan: &TrainingPlan,
+    task: &mut dyn Task,
+    [training, validation]: &[Vec<Example>; 2],
+    run_hash: &str,
+    engine: &mut Table,
+    log: &mut Log,
+) -> Result<Ended, TrainError> {
     let requests = Requests { stop: log.stop.clone(), checkpoint: log.checkpoint.clone() };
     let name = |record: u32| format!("data:{}", record + 1);
     let data = TrainingData { training, validation, name: &name };
-    Trainer { plan, data, directory, run_hash: run_hash.to_owned(), requests: &requests }.fit(engine, log)
+    let trainer = Trainer { plan, data, directory, run_hash: run_hash.to_owned(), requests: &requests };
+    trainer.fit(task, engine, log)
 }
 
-/// A run from start to end.
-pub(crate) fn trained(plan: &SftPlan) -> (Table, Log) {
+/// A run from start to end, by tokens.
+pub(crate) fn trained(plan: &TrainingPlan) -> (Table, Log) {
+    trained_by(Reduction::Tokens, plan)
+}
+
+pub(crate) fn trained_by(reduction: Reduction, plan: &TrainingPlan) -> (Table, Log) {
     let folder = tempfile::tempdir().unwrap();
-    let (mut engine, mut log) = (Table::new(), Log::default());
+    let (mut engine, mut log) = (Table::new(), Log { reduction, ..Log::default() });
     assert_eq!(fit(folder.path(), plan, &mut engine, &mut log).unwrap(), Ended::Finished);
     (engine, log)
 }

@@ -1,0 +1,64 @@
+//! The task of a stage: what `camelid-train` is given to optimise.
+
+use std::path::Path;
+
+use camelid_model::{Engine, Tuning};
+use camelid_train::{Example, PreferenceTask, Reference, ReferenceSource, SftTask, Task, UnpairedTask};
+
+use super::prepare::Prepared;
+use crate::recipe::{Built, Objective, StagePlan};
+
+pub(crate) enum StageTask {
+    Sft(SftTask),
+    Preference(PreferenceTask),
+    Unpaired(UnpairedTask),
+}
+
+impl StageTask {
+    /// `run_hash` stands for model, data and template: reference log-probabilities of another run are not used.
+    pub(crate) fn new(stage: &StagePlan, directory: &Path, run_hash: &str) -> Self {
+        let loss = match &stage.objective {
+            Objective::Sft(reduction) => return Self::Sft(SftTask { reduction: *reduction }),
+            Objective::Preference(loss) => loss,
+        };
+        let source = match stage.tuning {
+            Tuning::LowRank(_) => ReferenceSource::AdapterOff,
+            _ => ReferenceSource::File(directory.join("reference.jsonl")),
+        };
+        let reference = Reference::new(source, run_hash.to_owned());
+        match loss.build() {
+            Built::Groups(method) => Self::Preference(PreferenceTask { method, reference }),
+            Built::Single(method) => Self::Unpaired(UnpairedTask::new(method, reference)),
+        }
+    }
+
+    pub(crate) fn as_task(&mut self) -> &mut dyn Task {
+        match self {
+            Self::Sft(task) => task,
+            Self::Preference(task) => task,
+            Self::Unpaired(task) => task,
+        }
+    }
+
+    /// Scores all examples under the starting model where training will change all of it.
+    pub(crate) fn record_reference(
+        &mut self,
+        engine: &mut dyn Engine,
+        prepared: &Prepared,
+        token_budget: usize,
+    ) -> anyhow::Result<()> {
+        let reference = match self {
+            Self::Preference(task) if task.method.uses_reference() => &mut task.reference,
+            Self::Unpaired(task) => &mut task.reference,
+            _ => return Ok(()),
+        };
+        let examples: Vec<&Example> = prepared.training.iter().chain(&prepared.validation).collect();
+        let mut last = std::time::Instant::now();
+        Ok(reference.record(engine, &examples, token_budget, &mut |done, all| {
+            if done == all || last.elapsed().as_secs() >= 5 {
+                eprintln!("reference log-probabilities: {done} of {all}");
+                last = std::time::Instant::now();
+            }
+        })?)
+    }
+}

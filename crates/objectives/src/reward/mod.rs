@@ -1,0 +1,7 @@
+//! Training reward models: values read at rows of a sequence in, loss and derivatives out.
+//!
+//! * [`bradley_terry`]: a scalar at the last real token, from ranked responses.
+//! * [`correctness`]: the probability that an outcome (ORM) or each step (PRM) is right.
+
+pub mod bradley_terry;
+pub mod correctness;

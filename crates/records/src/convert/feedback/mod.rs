@@ -1,0 +1,180 @@
+//! From a row's fields to [`PreferenceRecord`]s: one file a format, all pure functions.
+
+mod oasst;
+mod pair;
+mod ranked;
+mod shp;
+mod stepwise;
+mod tldr;
+mod unpaired;
+
+use serde_json::{Map, Value};
+
+use super::{Fields, message, wrong_type};
+use crate::{
+    Conversation, Format, Message, Preference, PreferenceRecord, Provenance, RankedResponse, Record, Role,
+    fault::Fault, layout::Layout,
+};
+
+/// Reads one row; a tree of messages gives several records.
+pub(crate) fn convert_feedback(
+    layout: &Layout,
+    row: Map<String, Value>,
+    provenance: Provenance,
+) -> Result<Vec<PreferenceRecord>, Fault> {
+    let row = Fields { layout, row };
+    let one = |record: PreferenceRecord| vec![record];
+    match layout.format {
+        Format::Ranked => ranked::convert(row, provenance).map(one),
+        Format::Unpaired => unpaired::convert(row, provenance).map(one),
+        Format::Stepwise => stepwise::convert(row, provenance).map(one),
+        Format::Shp => shp::convert(row, provenance).map(one),
+        Format::Tldr => tldr::convert(row, provenance).map(one),
+        Format::Oasst => oasst::convert(row, provenance),
+        // `Layout::decide` was given the formats of feedback only.
+        _ => pair::convert(row, provenance).map(one),
+    }
+}
+
+/// A prompt or a response as the file has it.
+#[derive(Clone, Debug, PartialEq)]
+enum Said {
+    Text(String),
+    Messages(Vec<Message>),
+}
+
+/// A string, a list of messages (also as JSON text), or a single message.
+fn said(value: Value, path: &str) -> Result<Said, Fault> {
+    match value {
+        Value::String(text) if !is_list(&text) => Ok(Said::Text(text)),
+        Value::Object(_) => message::messages(Value::Array(vec![value]), path).map(Said::Messages),
+        Value::Array(_) | Value::String(_) => message::messages(value, path).map(Said::Messages),
+        other => Err(wrong_type(path, &other, "a string or a list of messages")),
+    }
+}
+
+/// A list of messages written as JSON text, as CSV must.
+fn is_list(text: &str) -> bool {
+    text.trim_start().starts_with("[{") && serde_json::from_str::<Vec<Value>>(text).is_ok()
+}
+
+fn user(text: String) -> Vec<Message> {
+    vec![Message::new(Role::User, text)]
+}
+
+fn assistant(text: String) -> Vec<Message> {
+    vec![Message::new(Role::Assistant, text)]
+}
+
+/// What every record of a row shares.
+struct Shared {
+    system: Option<String>,
+    tools: Option<Value>,
+    template_arguments: Map<String, Value>,
+    provenance: Provenance,
+}
+
+impl Shared {
+    fn take(row: &mut Fields<'_>, provenance: Provenance) -> Result<Self, Fault> {
+        Ok(Self {
+            system: row.optional_string("system")?,
+            tools: row.tools()?,
+            template_arguments: row.template_arguments()?,
+            provenance,
+        })
+    }
+
+    fn plain(provenance: Provenance) -> Self {
+        Self { system: None, tools: None, template_arguments: Map::new(), provenance }
+    }
+
+    /// Prompt turns, which are not learned, and the turns of the response.
+    fn conversation(&self, prompt: Vec<Message>, response: Vec<Message>, path: &str) -> Result<Record, Fault> {
+        if response.is_empty() {
+            return Err(Fault::at(path, "the response is empty", EMPTY_FIX));
+        }
+        let mut messages = prompt;
+        if let Some(system) = &self.system
+            && messages.first().is_none_or(|first| first.role != Role::System)
+        {
+            messages.insert(0, Message::new(Role::System, system));
+        }
+        for message in &mut messages {
+            message.weight = Some(0.0);
+        }
+        messages.extend(response);
+        message::check(&messages, path)?;
+        Ok(Record::Conversation(Conversation {
+            messages,
+            tools: self.tools.clone(),
+            template_arguments: self.template_arguments.clone(),
+            provenance: self.provenance.clone(),
+        }))
+    }
+
+    /// A response of either form to a prompt of either form.
+    fn record(&self, prompt: &Said, response: Said, path: &str) -> Result<Record, Fault> {
+        match (prompt, response) {
+            (_, Said::Text(text)) if text.trim().is_empty() => Err(Fault::at(path, "the response is empty", EMPTY_FIX)),
+            (Said::Text(prompt), Said::Text(completion)) if self.system.is_none() => {
+                Ok(Record::Completion { prompt: prompt.clone(), completion, provenance: self.provenance.clone() })
+            }
+            (Said::Text(prompt), Said::Text(text)) => self.conversation(user(prompt.clone()), assistant(text), path),
+            (Said::Messages(prompt), Said::Text(text)) => self.conversation(prompt.clone(), assistant(text), path),
+            (Said::Messages(prompt), Said::Messages(turns)) => self.conversation(prompt.clone(), turns, path),
+            (Said::Text(prompt), Said::Messages(turns)) => self.conversation(user(prompt.clone()), turns, path),
+        }
+    }
+}
+
+const EMPTY_FIX: &str = "write the response, or remove the row";
+
+/// A finite number, also as text, as CSV and Parquet's special values come.
+fn number(value: &Value, path: &str) -> Result<f64, Fault> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    match number {
+        Some(number) if number.is_finite() => Ok(number),
+        Some(number) => Err(Fault::at(path, format!("the number is {number}"), "write a finite number")),
+        None => Err(wrong_type(path, value, "a number")),
+    }
+}
+
+impl Fields<'_> {
+    fn optional_number(&mut self, field: &'static str) -> Result<Option<f64>, Fault> {
+        let path = self.column(field);
+        match self.take(field) {
+            Some(Value::String(text)) if text.is_empty() => Ok(None),
+            value => value.map(|value| number(&value, path)).transpose(),
+        }
+    }
+}
+
+fn truth(value: &Value, path: &str) -> Result<bool, Fault> {
+    match value {
+        Value::Bool(truth) => Ok(*truth),
+        Value::Number(number) if number.as_f64() == Some(1.0) => Ok(true),
+        Value::Number(number) if number.as_f64() == Some(0.0) => Ok(false),
+        Value::String(text) if text.eq_ignore_ascii_case("true") || text == "1" => Ok(true),
+        Value::String(text) if text.eq_ignore_ascii_case("false") || text == "0" => Ok(false),
+        other => Err(wrong_type(path, other, "true or false")),
+    }
+}
+
+/// Two responses, the better one first.
+fn pair_of(chosen: Record, rejected: Record, scores: [Option<f64>; 2], provenance: Provenance) -> Preference {
+    let [chosen_score, rejected_score] = scores;
+    Preference {
+        responses: vec![
+            RankedResponse { record: chosen, rank: 0, score: chosen_score },
+            RankedResponse { record: rejected, rank: 1, score: rejected_score },
+        ],
+        margin: None,
+        confidence: None,
+        implicit_prompt: false,
+        provenance,
+    }
+}

@@ -1,0 +1,63 @@
+//! `OpenAssistant` message trees: the ranked replies to each prompt.
+
+use serde_json::Value;
+
+use super::{Shared, assistant};
+use crate::convert::{Fields, wrong_type};
+use crate::{Message, Preference, PreferenceRecord, Provenance, RankedResponse, Role, fault::Fault};
+
+/// One record for each prompt in the tree with two or more ranked replies.
+pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Vec<PreferenceRecord>, Fault> {
+    let path = row.column("prompt");
+    let prompt = row.required("prompt")?;
+    if !prompt.is_object() {
+        return Err(wrong_type(path, &prompt, "an object with text, role and replies"));
+    }
+    let mut found = Vec::new();
+    walk(&prompt, Vec::new(), &Shared::plain(provenance), &mut found)?;
+    if found.is_empty() {
+        let fix = "remove the row, or use it for supervised tuning";
+        return Err(Fault::at(path, "no prompt of this tree has two replies with ranks", fix));
+    }
+    Ok(found)
+}
+
+/// `before` are the turns above the node. The depth is bounded by the JSON reader's.
+fn walk(node: &Value, before: Vec<Message>, shared: &Shared, found: &mut Vec<PreferenceRecord>) -> Result<(), Fault> {
+    let (Some(text), Some(role)) = (node["text"].as_str(), node["role"].as_str()) else { return Ok(()) };
+    let role = if role == "prompter" { Role::User } else { Role::Assistant };
+    let mut turns = before;
+    turns.push(Message::new(role, text));
+    let none = Vec::new();
+    let replies = node["replies"].as_array().unwrap_or(&none);
+    if role == Role::User {
+        let mut ranked: Vec<(u64, &str)> = replies
+            .iter()
+            .filter(|reply| reply["deleted"].as_bool() != Some(true))
+            .filter_map(|reply| Some((reply["rank"].as_u64()?, reply["text"].as_str()?)))
+            .filter(|(_, text)| !text.trim().is_empty())
+            .collect();
+        ranked.sort_by_key(|(rank, _)| *rank);
+        ranked.dedup_by(|a, b| a.1 == b.1);
+        if ranked.len() >= 2 && ranked[0].0 < ranked[ranked.len() - 1].0 {
+            let response = |(index, (_, text)): (usize, &(u64, &str))| {
+                let record = shared.conversation(turns.clone(), assistant((*text).to_owned()), "prompt.replies")?;
+                // Ranks in a tree may have gaps; only their order counts.
+                let rank = ranked[..index].windows(2).filter(|pair| pair[0].0 < pair[1].0).count()
+                    + usize::from(index > 0 && ranked[index - 1].0 < ranked[index].0);
+                Ok(RankedResponse { record, rank: rank as u32, score: None })
+            };
+            found.push(PreferenceRecord::Ranked(Preference {
+                responses: ranked.iter().enumerate().map(response).collect::<Result<_, Fault>>()?,
+                margin: None,
+                confidence: None,
+                implicit_prompt: false,
+                provenance: shared.provenance.clone(),
+            }));
+        }
+    }
+    for reply in replies {
+        walk(reply, turns.clone(), shared, found)?;
+    }
+    Ok(())
+}

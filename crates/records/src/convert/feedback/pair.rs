@@ -1,0 +1,109 @@
+//! A chosen and a rejected response, with or without their prompt.
+
+use super::{Said, Shared, pair_of, said};
+use crate::convert::transcript;
+use crate::convert::{Fields, is_transcript};
+use crate::{Message, PreferenceRecord, Provenance, Record, fault::Fault};
+
+/// Where no prompt is given, it is what the two conversations begin with, turn by turn; of two texts it is left to be
+/// found among their tokens.
+pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<PreferenceRecord, Fault> {
+    let (chosen_path, rejected_path) = (row.column("chosen"), row.column("rejected"));
+    let prompt_path = row.column("prompt");
+    let prompt = row.take("prompt").map(|value| said(value, prompt_path)).transpose()?;
+    let prompt = prompt.filter(|prompt| *prompt != Said::Text(String::new()));
+    let chosen = said(row.required("chosen")?, chosen_path)?;
+    let rejected = said(row.required("rejected")?, rejected_path)?;
+    let (margin, confidence) = (row.optional_number("margin")?, row.optional_number("confidence")?);
+    let scores = [row.optional_number("score_chosen")?, row.optional_number("score_rejected")?];
+    if chosen == rejected {
+        let fix = "remove the row: there is nothing to prefer";
+        return Err(Fault::at(rejected_path, format!("is the same as {chosen_path}"), fix));
+    }
+    check(row.column("score_chosen"), scores, row.column("confidence"), confidence)?;
+    let shared = Shared::take(&mut row, provenance.clone())?;
+    let (whole, implicit_prompt) = match (prompt, chosen, rejected) {
+        (None, Said::Text(chosen), Said::Text(rejected)) if is_transcript(&chosen) && is_transcript(&rejected) => {
+            let turns = [transcript::turns(&chosen, chosen_path)?, transcript::turns(&rejected, rejected_path)?];
+            (continued(&shared, turns, [chosen_path, rejected_path])?, false)
+        }
+        (None, Said::Text(chosen), Said::Text(rejected)) => {
+            let text = |text: String, path| match text.trim() {
+                "" => Err(Fault::at(path, "the response is empty", super::EMPTY_FIX)),
+                _ => Ok(Record::Text { text, provenance: provenance.clone() }),
+            };
+            ([text(chosen, chosen_path)?, text(rejected, rejected_path)?], true)
+        }
+        (None, Said::Messages(chosen), Said::Messages(rejected)) => {
+            (continued(&shared, [chosen, rejected], [chosen_path, rejected_path])?, false)
+        }
+        // UltraFeedback's binarised files repeat the prompt as the first turn of each conversation.
+        (Some(Said::Text(prompt)), Said::Messages(chosen), Said::Messages(rejected))
+            if opens_with(&chosen, &prompt) && opens_with(&rejected, &prompt) =>
+        {
+            (continued(&shared, [chosen, rejected], [chosen_path, rejected_path])?, false)
+        }
+        (Some(prompt), chosen, rejected) if same_form(&chosen, &rejected) => {
+            let chosen = shared.record(&prompt, chosen, chosen_path)?;
+            ([chosen, shared.record(&prompt, rejected, rejected_path)?], false)
+        }
+        _ => {
+            let fix = "make chosen and rejected both strings, or both lists of messages";
+            return Err(Fault::at(rejected_path, format!("has another form than {chosen_path}"), fix));
+        }
+    };
+    let [chosen, rejected] = whole;
+    let mut preference = pair_of(chosen, rejected, scores, provenance);
+    (preference.margin, preference.confidence) = (margin, confidence);
+    preference.implicit_prompt = implicit_prompt;
+    Ok(PreferenceRecord::Ranked(preference))
+}
+
+fn same_form(a: &Said, b: &Said) -> bool {
+    matches!((a, b), (Said::Text(_), Said::Text(_)) | (Said::Messages(_), Said::Messages(_)))
+}
+
+fn opens_with(messages: &[Message], prompt: &str) -> bool {
+    let first = messages.iter().find(|message| message.role != crate::Role::System);
+    messages.len() > 1 && first.is_some_and(|first| first.content.trim() == prompt.trim())
+}
+
+/// Labels that contradict the data's own scores are reported; which of the two is wrong is not ours to guess.
+fn check(
+    score_path: &str,
+    scores: [Option<f64>; 2],
+    confidence_path: &str,
+    confidence: Option<f64>,
+) -> Result<(), Fault> {
+    if let [Some(chosen), Some(rejected)] = scores {
+        if chosen < rejected {
+            let reason = format!("the chosen response has score {chosen}, the rejected one {rejected}");
+            return Err(Fault::at(score_path, reason, "correct the labels or the scores, or leave the scores out"));
+        }
+        if chosen == rejected {
+            let reason = format!("both responses have score {chosen}: a tie");
+            return Err(Fault::at(score_path, reason, "remove the row, or leave the scores out"));
+        }
+    }
+    match confidence {
+        Some(confidence) if !(confidence > 0.0 && confidence <= 1.0) => {
+            Err(Fault::at(confidence_path, format!("the confidence is {confidence}"), "use a share above 0 up to 1"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Two conversations as prompt (the turns they have in common) and responses.
+fn continued(shared: &Shared, turns: [Vec<Message>; 2], paths: [&str; 2]) -> Result<[Record; 2], Fault> {
+    let [chosen, rejected] = turns;
+    let common = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
+    let split = |mut turns: Vec<Message>, path: &str| {
+        let response = turns.split_off(common);
+        if response.is_empty() {
+            let fix = "end both at an answer, or remove the row";
+            return Err(Fault::at(path, "the conversation is the beginning of the other one", fix));
+        }
+        shared.conversation(turns, response, path)
+    };
+    Ok([split(chosen, paths[0])?, split(rejected, paths[1])?])
+}

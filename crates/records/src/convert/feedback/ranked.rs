@@ -1,0 +1,122 @@
+//! A prompt and two or more responses, by scores, by ranks, or in the order of the list.
+
+use serde_json::Value;
+
+use super::{Said, Shared, number, said, user};
+use crate::convert::{Fields, structure, wrong_type};
+use crate::{Preference, PreferenceRecord, Provenance, RankedResponse, fault::Fault};
+
+/// Text under one of these keys, where a response is an object.
+const TEXTS: [&str; 5] = ["response", "text", "content", "value", "completion"];
+const SCORES: [&str; 3] = ["overall_score", "score", "rating"];
+
+/// A response before it is ranked: the smaller its order, the better.
+struct Candidate {
+    said: Said,
+    order: f64,
+    score: Option<f64>,
+}
+
+pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<PreferenceRecord, Fault> {
+    let (prompt_path, path) = (row.column("prompt"), row.column("responses"));
+    let mut prompt = said(row.required("prompt")?, prompt_path)?;
+    let list = match structure(row.required("responses")?, path)? {
+        Some(Value::Array(list)) => list,
+        Some(other) => return Err(wrong_type(path, &other, "a list of responses")),
+        None => Vec::new(),
+    };
+    if list.len() < 2 {
+        let fix = "give at least two, or remove the row";
+        return Err(Fault::at(path, format!("there are {} responses", list.len()), fix));
+    }
+    // An instruction, or responses with attributes, come from chats.
+    let chat = prompt_path == "instruction" || list.iter().all(Value::is_object);
+    if let (true, Said::Text(text)) = (chat, &prompt) {
+        prompt = Said::Messages(user(text.clone()));
+    }
+    let scores = numbers(&mut row, "scores", list.len())?;
+    let ranks = numbers(&mut row, "ranks", list.len())?;
+    let shared = Shared::take(&mut row, provenance.clone())?;
+    let mut candidates = Vec::with_capacity(list.len());
+    for (index, value) in list.into_iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let (score, rank) = (scores.as_ref().map(|list| list[index]), ranks.as_ref().map(|list| list[index]));
+        candidates.push(candidate(value, &path, score, rank, index)?);
+    }
+    check_scores(&candidates, path)?;
+    // Stable, so that ties keep the order of the file.
+    candidates.sort_by(|a, b| a.order.total_cmp(&b.order));
+    let mut responses: Vec<RankedResponse> = Vec::with_capacity(candidates.len());
+    let mut last: Option<f64> = None;
+    for Candidate { said, order, score } in candidates {
+        let rank = match (responses.last(), last) {
+            (Some(before), Some(last)) => before.rank + u32::from(order > last),
+            _ => 0,
+        };
+        last = Some(order);
+        responses.push(RankedResponse { record: shared.record(&prompt, said, path)?, rank, score });
+    }
+    if responses.iter().all(|response| response.rank == 0) {
+        return Err(Fault::at(path, "all responses tie", "remove the row: there is nothing to prefer"));
+    }
+    let same = (1..responses.len())
+        .find(|&index| responses[..index].iter().any(|other| other.record == responses[index].record));
+    if same.is_some() {
+        return Err(Fault::at(path, "two responses are identical", "keep one of them"));
+    }
+    Ok(PreferenceRecord::Ranked(Preference {
+        responses,
+        margin: None,
+        confidence: None,
+        implicit_prompt: false,
+        provenance,
+    }))
+}
+
+/// A response's own score or rank counts where no column has them; without any, its place in the list.
+fn candidate(
+    value: Value,
+    path: &str,
+    score: Option<f64>,
+    rank: Option<f64>,
+    index: usize,
+) -> Result<Candidate, Fault> {
+    let Value::Object(mut fields) = value else {
+        let order = score.map(|score| -score).or(rank).unwrap_or(index as f64);
+        return Ok(Candidate { said: said(value, path)?, order, score });
+    };
+    let own = |names: &[&str]| {
+        let found = names.iter().find_map(|name| fields.get(*name).filter(|value| !value.is_null()));
+        found.map(|value| number(value, path)).transpose()
+    };
+    let score = score.map_or_else(|| own(&SCORES), |score| Ok(Some(score)))?;
+    let rank = rank.map_or_else(|| own(&["rank"]), |rank| Ok(Some(rank)))?;
+    let text = TEXTS.iter().find_map(|name| fields.remove(*name));
+    let Some(Value::String(text)) = text else {
+        return Err(Fault::at(path, "a response without text", "write {\"text\": \"...\", \"score\": ...}"));
+    };
+    let order = score.map(|score| -score).or(rank).unwrap_or(index as f64);
+    Ok(Candidate { said: Said::Text(text), order, score })
+}
+
+/// Scores on some responses only cannot be compared with places in the list.
+fn check_scores(candidates: &[Candidate], path: &str) -> Result<(), Fault> {
+    let scored = candidates.iter().filter(|candidate| candidate.score.is_some()).count();
+    if scored == 0 || scored == candidates.len() {
+        return Ok(());
+    }
+    Err(Fault::at(path, format!("{scored} of {} responses have a score", candidates.len()), "give all of them one"))
+}
+
+/// A list of numbers beside the responses.
+fn numbers(row: &mut Fields<'_>, field: &'static str, count: usize) -> Result<Option<Vec<f64>>, Fault> {
+    let path = row.column(field);
+    let Some(value) = row.optional_structure(field)? else { return Ok(None) };
+    let Value::Array(list) = value else { return Err(wrong_type(path, &value, "a list of numbers")) };
+    if list.len() != count {
+        let reason = format!("there are {} for {count} responses", list.len());
+        return Err(Fault::at(path, reason, "give one for each response"));
+    }
+    let entry = |(index, value): (usize, &Value)| number(value, &format!("{path}[{index}]"));
+    list.iter().enumerate().map(entry).collect::<Result<_, _>>().map(Some)
+}

@@ -1,0 +1,85 @@
+//! Preference optimisation as a task: ranked responses through any [`Method`].
+
+use camelid_model::{Engine, Want};
+use camelid_objectives::Outcome;
+use camelid_objectives::preference::{Group, Method, Response, loss};
+use camelid_text::Forest;
+
+use crate::TrainError;
+use crate::reference::Reference;
+use crate::task::{Example, Label, Purpose, Task, targets_of_branches};
+
+/// Groups of responses under a method and, where it needs one, a reference policy.
+pub struct PreferenceTask {
+    pub method: Method,
+    pub reference: Reference,
+}
+
+impl Task for PreferenceTask {
+    fn begin(
+        &mut self,
+        engine: &mut dyn Engine,
+        examples: &[&Example],
+        token_budget: usize,
+        _purpose: Purpose,
+    ) -> Result<(), TrainError> {
+        if self.method.uses_reference() { self.reference.prepare(engine, examples, token_budget) } else { Ok(()) }
+    }
+
+    fn score(
+        &mut self,
+        engine: &mut dyn Engine,
+        examples: &[&Example],
+        forest: &Forest,
+        want: Want,
+    ) -> Result<Outcome, TrainError> {
+        let scores = engine.forward(forest, want)?;
+        let targets = targets_of_branches(forest);
+        let groups = groups(examples, forest, &targets, &scores.log_probs, |example, sequence| {
+            if self.method.uses_reference() { self.reference.of(example, sequence) } else { Ok(0.0) }
+        })?;
+        let outcome = loss(&self.method, &groups);
+        Ok(in_target_order(outcome, &targets))
+    }
+}
+
+/// The responses of each example as the objective takes them.
+fn groups(
+    examples: &[&Example],
+    forest: &Forest,
+    targets: &[Vec<usize>],
+    log_probs: &[f32],
+    reference: impl Fn(&Example, usize) -> Result<f64, TrainError>,
+) -> Result<Vec<Group>, TrainError> {
+    let mut branches = targets.iter();
+    let mut groups = Vec::with_capacity(examples.len());
+    for example in examples {
+        let Label::Ranked(ranking) = &example.label else {
+            return Err(TrainError::Data {
+                reason: format!("record {} has no ranking", example.record() + 1),
+                fix: "give this stage preference data: chosen and rejected, or ranked responses".into(),
+            });
+        };
+        let mut responses = Vec::with_capacity(example.sequences.len());
+        for (index, targets) in branches.by_ref().take(example.sequences.len()).enumerate() {
+            responses.push(Response {
+                log_probs: targets.iter().map(|&target| log_probs[target]).collect(),
+                weights: targets.iter().map(|&target| forest.targets[target].weight).collect(),
+                reference: reference(example, index)?,
+                score: ranking.scores.get(index).copied().flatten(),
+            });
+        }
+        groups.push(Group { responses, pairs: ranking.pairs.clone(), margin: ranking.margin });
+    }
+    Ok(groups)
+}
+
+/// Derivatives that are in the order of branches and their tokens, in that of the forest's targets.
+pub(crate) fn in_target_order(mut outcome: Outcome, targets: &[Vec<usize>]) -> Outcome {
+    let mut ordered = vec![0.0; outcome.d_log_probs.len()];
+    for (&target, &slope) in targets.iter().flatten().zip(&outcome.d_log_probs) {
+        ordered[target] = slope;
+    }
+    outcome.d_log_probs = ordered;
+    outcome
+}
