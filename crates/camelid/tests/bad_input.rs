@@ -77,6 +77,58 @@ fn patch_header(workshop: &Workshop, from: &str, to: &str) {
 
 const GOOD: &str = "{\"prompt\": \"Hi\", \"completion\": \" Hello\"}\n";
 
+// Preference stages.
+
+/// Runs the workshop's recipe as a preference stage on two pairs, with further lines.
+fn prefer(workshop: &Workshop, lines: &str) -> Vec<String> {
+    workshop.write("pairs.jsonl", "{\"prompt\": \"Hi\", \"chosen\": \" a\", \"rejected\": \" b\"}\n".repeat(2));
+    let text = recipe(lines).replace("kind = \"sft\"", "kind = \"preference\"").replace("data.jsonl", "pairs.jsonl");
+    workshop.write("recipe.toml", text);
+    run()
+}
+
+cases! {
+    preference_unknown_loss: |workshop| prefer(workshop, "loss = \"dppo\"\n");
+    preference_setting_of_another_loss: |workshop| prefer(workshop, "loss = \"dpo\"\ntau = 0.1\n");
+    preference_setting_without_any: |workshop| prefer(workshop, "loss = \"preferred\"\nbeta = 0.1\n");
+    preference_beta_zero: |workshop| prefer(workshop, "beta = 0\n");
+    preference_smoothing_too_large: |workshop| prefer(workshop, "label_smoothing = 0.5\n");
+    preference_alpha_out_of_range: |workshop| prefer(workshop, "loss = \"f-dpo-alpha\"\nalpha = 1\n");
+    preference_key_in_sft: |workshop| run_with(workshop, "beta = 0.1\n");
+    preference_with_reduction: |workshop| prefer(workshop, "reduction = \"tokens\"\n");
+    preference_with_learn: |workshop| prefer(workshop, "learn = \"assistant\"\n");
+    preference_kto_in_full: |workshop| prefer(workshop, "loss = \"kto\"\ntune = \"full\"\n");
+    preference_kto_with_pairs: |workshop| prefer(workshop, "loss = \"kto\"\npairs = \"all\"\n");
+    preference_unknown_pairs: |workshop| prefer(workshop, "pairs = \"best-wrost\"\n");
+    preference_on_demonstrations: |workshop| {
+        let text = recipe("").replace("kind = \"sft\"", "kind = \"preference\"");
+        workshop.write("recipe.toml", text);
+        run()
+    };
+    preference_single_responses_for_dpo: |workshop| {
+        prefer(workshop, "");
+        workshop.write("pairs.jsonl", "{\"prompt\": \"Hi\", \"completion\": \" a\", \"label\": true}\n");
+        run()
+    };
+    preference_labels_against_scores: |workshop| {
+        prefer(workshop, "");
+        let row = "{\"prompt\": \"Hi\", \"chosen\": \" a\", \"rejected\": \" b\", \"score_chosen\": 1, \"score_rejected\": 3}\n";
+        workshop.write("pairs.jsonl", row);
+        run()
+    };
+    preference_swapped_forms: |workshop| {
+        prefer(workshop, "");
+        workshop.write("pairs.jsonl", "{\"prompt\": \"Hi\", \"chosen\": \" a\", \"rejected\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n");
+        run()
+    };
+    preference_prompt_too_long: |workshop| {
+        prefer(workshop, "");
+        let prompt = "word ".repeat(40);
+        workshop.write("pairs.jsonl", format!("{{\"prompt\": \"{prompt}\", \"chosen\": \" a\", \"rejected\": \" b\"}}\n"));
+        run()
+    };
+}
+
 // Recipes.
 cases! {
     recipe_missing: |_| words("run nothing.toml");

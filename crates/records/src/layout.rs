@@ -232,7 +232,12 @@ impl Columns {
             let _ = write!(what, "\n  the mapping gives {}", mapped.join(", "));
         }
         let fix = self.formats.iter().find_map(|&format| self.suggest_mapping(format)).unwrap_or_else(|| {
-            "say which column holds what, such as columns = { instruction = \"...\", output = \"...\" }".into()
+            let example = if self.formats.contains(&Format::Pair) {
+                "chosen = \"...\", rejected = \"...\""
+            } else {
+                "instruction = \"...\", output = \"...\""
+            };
+            format!("say which column holds what, such as columns = {{ {example} }}")
         });
         RecordError::Format { path: self.path.clone(), what, fix }
     }

@@ -107,7 +107,7 @@ pub fn policy_is_reference(
             policy.len()
         );
         let expected = loss_at_start.is_none_or(|expected| (loss - expected).abs() < 1e-9);
-        if different == 0 && chosen == 0.0 && rejected == 0.0 && expected {
+        if different == 0 && chosen.abs() < 1e-9 && rejected.abs() < 1e-9 && expected {
             return Ok((REFERENCE, detail));
         }
         let fix = "the reference is not the model this stage starts from: run it again with --restart";
@@ -155,7 +155,8 @@ fn forest_equals_dense(
     sample: &[&Encoded],
     tolerance: Tolerance,
 ) -> Result<(&'static str, String), TrainError> {
-    // A record beside its own first half shares a prefix in any data set.
+    // Responses to one prompt share it; beside its own first half any record shares a prefix.
+    let shares = Forest::from_sequences(sample).tokens.len() < sample.iter().map(|record| record.tokens.len()).sum();
     let halves: Vec<Encoded> = sample
         .iter()
         .map(|record| {
@@ -165,7 +166,8 @@ fn forest_equals_dense(
             Encoded { tokens: record.tokens[..half].to_vec(), weights, record: record.record }
         })
         .collect();
-    let sequences: Vec<&Encoded> = sample.iter().copied().chain(&halves).collect();
+    let halves = if shares { &[] } else { halves.as_slice() };
+    let sequences: Vec<&Encoded> = sample.iter().copied().chain(halves).collect();
     let shared = Forest::from_sequences(&sequences);
     let dense = Forest::dense(&sequences);
     let (forest_scores, forest_gradients) = scores_and_gradients(engine, &shared)?;

@@ -2,32 +2,68 @@
 
 use std::path::Path;
 
-use camelid_records::{ReadOptions, Record, read};
+use camelid_records::{PreferenceRecord, ReadOptions, Record, Reject, read, read_preferences};
 
 /// A message is shown up to this many characters.
 const SHOWN: usize = 300;
 
 pub(crate) fn run(file: &Path, show: usize) -> anyhow::Result<()> {
+    // A file of feedback may hold demonstrations too (HH's `chosen`): what is more comes first.
+    if let Ok(set) = read_preferences(file, &ReadOptions::default()) {
+        println!("{}", set.describe());
+        set.records.iter().take(show).for_each(print_preference);
+        set.rejects.iter().take(show).for_each(print_reject);
+        return Ok(());
+    }
     let dataset = read(file, &ReadOptions::default())?;
     println!("{}", dataset.describe());
     for record in dataset.records.iter().take(show) {
         println!("\n{}", record.provenance());
-        match record {
-            Record::Conversation(conversation) => {
-                for message in &conversation.messages {
-                    println!("  {}: {}", message.role, shorten(&message.content));
-                }
+        print_record(record);
+    }
+    dataset.rejects.iter().take(show).for_each(print_reject);
+    Ok(())
+}
+
+fn print_record(record: &Record) {
+    match record {
+        Record::Conversation(conversation) => {
+            for message in &conversation.messages {
+                println!("  {}: {}", message.role, shorten(&message.content));
             }
-            Record::Completion { prompt, completion, .. } => {
-                println!("  prompt: {}\n  completion: {}", shorten(prompt), shorten(completion));
+        }
+        Record::Completion { prompt, completion, .. } => {
+            println!("  prompt: {}\n  completion: {}", shorten(prompt), shorten(completion));
+        }
+        Record::Text { text, .. } => println!("  {}", shorten(text)),
+    }
+}
+
+fn print_preference(record: &PreferenceRecord) {
+    println!("\n{}", record.provenance());
+    match record {
+        PreferenceRecord::Ranked(preference) => {
+            for response in &preference.responses {
+                let score = response.score.map(|score| format!(", score {score}")).unwrap_or_default();
+                println!(" rank {}{score}", response.rank + 1);
+                print_record(&response.record);
             }
-            Record::Text { text, .. } => println!("  {}", shorten(text)),
+        }
+        PreferenceRecord::Unpaired(feedback) => {
+            println!(" {}", if feedback.desirable { "good" } else { "bad" });
+            print_record(&feedback.record);
+        }
+        PreferenceRecord::Stepwise(stepwise) => {
+            println!("  prompt: {}", shorten(&stepwise.prompt));
+            for (step, label) in stepwise.steps.iter().zip(&stepwise.labels) {
+                println!("  {}: {}", if *label { "right" } else { "wrong" }, shorten(step));
+            }
         }
     }
-    for reject in dataset.rejects.iter().take(show) {
-        println!("\nrejected {}: {}\n  fix: {}\n  row: {}", reject.provenance, reject.reason, reject.fix, reject.row);
-    }
-    Ok(())
+}
+
+fn print_reject(reject: &Reject) {
+    println!("\nrejected {}: {}\n  fix: {}\n  row: {}", reject.provenance, reject.reason, reject.fix, reject.row);
 }
 
 fn shorten(text: &str) -> String {

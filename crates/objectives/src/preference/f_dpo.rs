@@ -5,8 +5,8 @@
 //!
 //! **When to use it.** When DPO costs diversity; Jensen-Shannon is a middle way.
 //!
-//! **Formula.** With `u = π(y)/π_ref(y)`: `L = -log σ(β f'(u_w) - β f'(u_l))`, where `f'(u)` is up to a constant
-//! `log u` (reverse KL: DPO itself), `-1/u` (forward KL), `log(2u/(1 + u))` (Jensen-Shannon), `(1 - u^-α)/α`
+//! **Formula.** With `u = π(y)/π_ref(y)`: `L = -log σ(β f'(u_w) - β f'(u_l))`, where `f'(u)`, with the constant that makes `f'(1) = 0`, is
+//! `log u` (reverse KL: DPO itself), `1 - 1/u` (forward KL), `log(2u/(1 + u))` (Jensen-Shannon), `(1 - u^-α)/α`
 //! (`α`-divergence, `0 < α < 1`).
 //!
 //! **Source.** Wang 2023 (arXiv 2309.16240), eq. 8 and table 1.
@@ -45,7 +45,7 @@ impl FDpo {
             Divergence::ReverseKl => (log_ratio, 1.0),
             Divergence::ForwardKl => {
                 let (inverse, slope) = power(1.0);
-                (-inverse, slope)
+                (1.0 - inverse, slope)
             }
             // log(2u / (1 + u)) = log 2 + log σ(log u).
             Divergence::JensenShannon => (std::f64::consts::LN_2 + log_sigmoid(log_ratio), sigmoid(-log_ratio)),

@@ -1,0 +1,151 @@
+//! Preference stages as a user runs them, on a tiny model.
+
+mod support;
+
+use serde_json::{Value as Json, json};
+use support::Workshop;
+
+/// Every loss of a preference stage that takes groups, and those that take single responses.
+const GROUPS: [&str; 18] = [
+    "dpo",
+    "robust-dpo",
+    "ipo",
+    "slic",
+    "slic-sigmoid",
+    "rso",
+    "rso-hinge",
+    "rso-hinge-norm",
+    "simpo",
+    "cpo",
+    "orpo",
+    "f-dpo-forward-kl",
+    "f-dpo-jensen-shannon",
+    "f-dpo-alpha",
+    "rrhf",
+    "pro",
+    "preferred",
+    "unlikelihood",
+];
+const SINGLE: [&str; 2] = ["kto", "bco"];
+
+fn recipe(loss: &str, lines: &str) -> String {
+    format!(
+        "name = \"tiny\"\nmodel = \"model\"\ncompute = \"f32\"\nthreads = 1\n\n[[stage]]\nkind = \"preference\"\n\
+         loss = \"{loss}\"\ndata = \"pairs.jsonl\"\nvalidation_share = 0.25\nmax_length = 96\nbatch_size = 4\n\
+         epochs = 8\nlearning_rate = 1e-2\ncheckpoint_every = 4\n{lines}"
+    )
+}
+
+/// Prompts with two or three scored answers; the better ones say yes.
+fn workshop() -> Workshop {
+    let workshop = Workshop::new();
+    let rows: Vec<String> = (0..16)
+        .map(|i| {
+            let prompt = json!([{"role": "user", "content": format!("Question {i}?")}]);
+            let answers = ["yes, yes", "perhaps", "no, never"];
+            let answers: Vec<Json> = answers[i % 2..].iter().map(|a| json!(format!("{a} {i}"))).collect();
+            let scores: Vec<usize> = (0..answers.len()).rev().collect();
+            json!({"prompt": prompt, "responses": answers, "scores": scores}).to_string() + "\n"
+        })
+        .collect();
+    workshop.write("pairs.jsonl", rows.concat());
+    workshop
+}
+
+fn metrics(workshop: &Workshop) -> Vec<Json> {
+    workshop.read("runs/tiny/metrics.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn every_loss_learns_the_preferences_it_is_shown() {
+    for loss in GROUPS.into_iter().chain(SINGLE) {
+        let workshop = workshop();
+        workshop.write("recipe.toml", recipe(loss, "lora = { rank = 4 }\n"));
+        workshop.succeed(&["run", "recipe.toml"]);
+        let metrics = metrics(&workshop);
+        let steps: Vec<&Json> = metrics.iter().filter(|line| line["loss"].is_number()).collect();
+        let value = |line: &Json, key: &str| line[key].as_f64().unwrap_or_else(|| panic!("{loss}: {key} of {line}"));
+        let margin = |line: &Json| value(line, "rewards/chosen") - value(line, "rewards/rejected");
+        let (first, last) = (steps[0], steps[steps.len() - 1]);
+        assert!(steps.iter().all(|line| value(line, "loss").is_finite()), "{loss}");
+        // The baseline that only imitates the best answer need not move away from the others.
+        if loss != "preferred" {
+            assert!(margin(last) > margin(first), "{loss}: {} -> {}", margin(first), margin(last));
+        }
+        let evaluations: Vec<f64> = metrics.iter().filter_map(|line| line["eval_loss"].as_f64()).collect();
+        assert!(evaluations[evaluations.len() - 1] < evaluations[0], "{loss}: {evaluations:?}");
+        assert!(workshop.path("runs/tiny/adapter/adapter_model.safetensors").is_file());
+    }
+}
+
+#[test]
+fn checks_say_that_policy_is_reference() {
+    let workshop = workshop();
+    workshop.write("recipe.toml", recipe("dpo", "lora = { rank = 4 }\n"));
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("check: policy is reference: 0 of "), "{said}");
+    assert!(said.contains("rewards 0.0e0 and 0.0e0; loss 0.6931"), "{said}");
+    assert!(said.contains("reward accuracy"), "{said}");
+    let first = metrics(&workshop).into_iter().find(|line| line["loss"].is_number()).unwrap();
+    assert!((first["loss"].as_f64().unwrap() - std::f64::consts::LN_2).abs() < 1e-12);
+    assert_eq!(first["rewards/margins"], 0.0);
+}
+
+/// All weights change, so the reference is what was recorded before the first step, also after a resume.
+#[test]
+fn full_tuning_keeps_its_reference_over_a_resume() {
+    let workshop = workshop();
+    workshop.write("recipe.toml", recipe("dpo", "tune = \"full\"\nmax_steps = 8\n").replace("1e-2", "1e-3"));
+    workshop.succeed(&["run", "recipe.toml"]);
+    let weights = std::fs::read(workshop.path("runs/tiny/model/model.safetensors")).unwrap();
+    let losses = |workshop: &Workshop| -> Vec<f64> {
+        metrics(workshop).iter().filter_map(|line| line["loss"].as_f64()).collect()
+    };
+    let whole = losses(&workshop);
+    assert!((whole[0] - std::f64::consts::LN_2).abs() < 1e-12 && whole[7] < whole[0], "{whole:?}");
+    assert!(workshop.path("runs/tiny/reference.jsonl").is_file());
+    std::fs::remove_file(workshop.path("runs/tiny/finished.json")).unwrap();
+    std::fs::remove_dir_all(workshop.path("runs/tiny/checkpoints/step-8")).unwrap();
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("resuming after step 4"), "{said}");
+    assert_eq!(losses(&workshop), whole);
+    assert!(std::fs::read(workshop.path("runs/tiny/model/model.safetensors")).unwrap() == weights);
+}
+
+#[test]
+fn the_other_commands_read_preference_recipes() {
+    let workshop = workshop();
+    workshop.write("recipe.toml", recipe("ipo", "tau = 0.2\nlora = { rank = 4 }\npairs = \"best-worst\"\n"));
+    let plan = workshop.succeed(&["plan", "recipe.toml"]);
+    for expected in ["name = \"ipo\"", "tau = 0.2", "pairs = \"best-worst\"", "# steps"] {
+        assert!(plan.contains(expected), "{expected}: {plan}");
+    }
+    let batch = workshop.succeed(&["inspect", "batch", "recipe.toml"]);
+    assert!(batch.contains("[[yes, yes ") && batch.contains("continues run"), "{batch}");
+    let data = workshop.succeed(&["inspect", "data", "pairs.jsonl"]);
+    assert!(data.contains("format ranked, 16 records"), "{data}");
+}
+
+/// What cannot be compared is refused and counted; what is left is trained on.
+#[test]
+fn refused_rows_are_named() {
+    let workshop = workshop();
+    let good = workshop.read("pairs.jsonl");
+    let long = "word ".repeat(40);
+    let rows = [
+        json!({"prompt": "p", "responses": ["a", "a"], "scores": [2, 1]}),
+        json!({"prompt": "p", "responses": ["a", "b"], "scores": [1, 1]}),
+        json!({"prompt": [{"role": "user", "content": long}], "responses": ["a", "b"], "scores": [2, 1]}),
+    ];
+    let rows: String = rows.iter().map(|row| row.to_string() + "\n").collect();
+    workshop.write("pairs.jsonl", good + &rows);
+    workshop.write("recipe.toml", recipe("dpo", "lora = { rank = 4 }\nmax_steps = 1\nmax_reject_share = 0.5\n"));
+    workshop.succeed(&["run", "recipe.toml"]);
+    let rejects = workshop.read("runs/tiny/rejects.jsonl");
+    for expected in ["two responses are identical", "all responses tie", "response 1: has 2"] {
+        assert!(rejects.contains(expected), "{expected}: {rejects}");
+    }
+    assert_eq!(rejects.lines().count(), 3);
+}
