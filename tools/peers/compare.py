@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a peer's settings and Camelid in turn and prints medians and ratios.
 
-usage: compare.py gemm|step|sft|all [--rounds N] [--trl SETTINGS] [--json FILE]
+usage: compare.py gemm|step|sft|dpo|all [--rounds N] [--trl SETTINGS] [--json FILE]
 """
 
 import argparse
@@ -52,28 +52,43 @@ def prepared_data():
     return str(text), str(messages)
 
 
-def alternate(contenders, rounds):
+def prepared_pairs():
+    """The first pairs as prompt, chosen, rejected: what comes after the turns that both have in common."""
+    path = PEERS_HOME / "pairs.jsonl"
+    with open(TRANSCRIPTS, encoding="utf-8") as lines, open(path, "w", encoding="utf-8") as out:
+        rows = [json.loads(line) for _, line in zip(range(CONVERSATIONS), lines)]
+        for row in rows:
+            chosen, rejected = common.messages(row["chosen"]), common.messages(row["rejected"])
+            shared = next((i for i, (a, b) in enumerate(zip(chosen, rejected)) if a != b), 0)
+            if not shared or not all(turn["content"] for turn in chosen + rejected):
+                continue
+            parts = {"prompt": chosen[:shared], "chosen": chosen[shared:], "rejected": rejected[shared:]}
+            out.write(json.dumps(parts) + "\n")
+    return str(path)
+
+
+def alternate(contenders, rounds, figure="tokens_per_second"):
     """Runs every contender once a round; returns the median of each figure of each."""
     seen = {name: [] for name in contenders}
     for _ in range(rounds):
         for name, run in contenders.items():
             seen[name].append(run())
-            print(f"  {name}: {seen[name][-1]['tokens_per_second']:.0f} tokens/s", file=sys.stderr)
+            print(f"  {name}: {seen[name][-1][figure]:.3g} {figure}", file=sys.stderr)
     return {
-        name: {key: statistics.median(run[key] for run in runs) for key in ("tokens_per_second", "peak_memory_mb")}
+        name: {key: statistics.median(run[key] for run in runs) for key in (figure, "peak_memory_mb")}
         for name, runs in seen.items()
     }
 
 
-def report(title, medians):
+def report(title, medians, figure="tokens_per_second", unit="tokens/s"):
     ours = medians["camelid"]
     # Where Camelid runs in several settings, the ratios are those of the first.
-    print(f"\n{title}\n\n| | tokens/s | peak memory (MB) | Camelid's speed | Camelid's memory |\n|---|---|---|---|---|")
+    print(f"\n{title}\n\n| | {unit} | peak memory (MB) | Camelid's speed | Camelid's memory |\n|---|---|---|---|---|")
     for name, figures in medians.items():
-        speed = ours["tokens_per_second"] / figures["tokens_per_second"]
+        speed = ours[figure] / figures[figure]
         memory = ours["peak_memory_mb"] / figures["peak_memory_mb"]
         print(
-            f"| {name} | {figures['tokens_per_second']:.0f} | {figures['peak_memory_mb']:.0f} "
+            f"| {name} | {figures[figure]:.3g} | {figures['peak_memory_mb']:.0f} "
             f"| {speed:.2f}x | {memory:.2f}x |"
         )
 
@@ -125,9 +140,25 @@ def compare_sft(rounds, settings):
     return medians
 
 
+def compare_dpo(rounds, settings):
+    pairs = prepared_pairs()
+
+    def ours():
+        figures = camelid("bench", "recipe", str(HERE / "dpo.toml"), "--set", f"stage.data={pairs}")
+        return {"pairs_per_second": figures["examples_per_second"], **figures}
+
+    contenders = {
+        f"TRL {setting}": lambda setting=setting: peer("trl_dpo.py", setting, pairs) for setting in settings
+    }
+    contenders["camelid"] = ours
+    medians = alternate(contenders, rounds, "pairs_per_second")
+    report("DPO, LoRA r = 16, HH pairs", medians, "pairs_per_second", "pairs/s")
+    return medians
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["gemm", "step", "sft", "all"])
+    parser.add_argument("what", choices=["gemm", "step", "sft", "dpo", "all"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trl", default="default,f32,autocast,bf16", help="which settings of TRL to run")
     parser.add_argument("--json", type=pathlib.Path, help="write the medians here")
@@ -138,6 +169,7 @@ def main():
         "gemm": compare_gemm,
         "step": compare_step,
         "sft": lambda rounds: compare_sft(rounds, settings),
+        "dpo": lambda rounds: compare_dpo(rounds, settings),
     }
     chosen = comparisons if arguments.what == "all" else {arguments.what: comparisons[arguments.what]}
     results = {name: compare(arguments.rounds) for name, compare in chosen.items()}

@@ -54,18 +54,21 @@ pub(crate) fn run(args: &RecipeArgs, steps: usize, json_wanted: bool) -> anyhow:
     anyhow::ensure!(!measured.is_empty(), "the recipe has too few steps to measure\n  fix: use more records or epochs");
     let seconds: f64 = measured.iter().map(|step| step.step_seconds).sum();
     let tokens: f64 = measured.iter().map(|step| step.tokens_per_second * step.step_seconds).sum();
+    let examples = (measured.len() * training.batch_size) as f64;
     let flops: f64 = measured.iter().map(|step| step.flops).sum();
     let memory = process_memory::peak_megabytes();
     if json_wanted {
         println!(
             "{}",
             json!({
-                "backend": name, "tokens_per_second": tokens / seconds, "gigaflops": flops / seconds / 1e9,
+                "backend": name, "tokens_per_second": tokens / seconds,
+                "examples_per_second": examples / seconds, "gigaflops": flops / seconds / 1e9,
                 "peak_memory_mb": memory, "steps": measured.len(), "device_memory_peak_mb": engine.memory().peak >> 20,
             })
         );
     } else {
         println!("{name}\n{:>10.0} tokens/s over {} steps", tokens / seconds, measured.len());
+        println!("{:>10.2} examples/s (records, or prompts with their responses)", examples / seconds);
         println!("{:>10.0} GFLOP/s\n{memory:>10.0} MB peak memory of the process", flops / seconds / 1e9);
     }
     Ok(())

@@ -134,6 +134,19 @@ mod tests {
         parse("r.toml", RECIPE, &changes)
     }
 
+    /// Their data may not be there, but every key is one that exists.
+    #[test]
+    fn the_recipes_that_are_shipped_parse() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
+            count += 1;
+        }
+        assert!(count >= 3, "{count}");
+    }
+
     #[test]
     fn changes_reach_nested_keys_with_and_without_a_stage_number() {
         let spec = changed(&["stage.learning_rate=2e-4", "stage.1.lora.rank=4", "model=other", "seed=9"]).unwrap();
