@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use support::Workshop;
 
 /// Every loss of a preference stage that takes groups, and those that take single responses.
-const GROUPS: [&str; 18] = [
+const GROUPS: [&str; 24] = [
     "dpo",
     "robust-dpo",
     "ipo",
@@ -21,6 +21,12 @@ const GROUPS: [&str; 18] = [
     "f-dpo-forward-kl",
     "f-dpo-jensen-shannon",
     "f-dpo-alpha",
+    "exo",
+    "nca",
+    "sppo",
+    "apo-zero",
+    "apo-down",
+    "discopop",
     "rrhf",
     "pro",
     "preferred",

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use camelid_objectives::preference::{
     Method,
+    apo::{self, Apo},
     bco::Bco,
     cpo::Cpo,
+    discopop::DiscoPop,
     dpo::{Dpo, Smoothing},
+    exo::Exo,
     f_dpo::{Divergence, FDpo},
     ipo::Ipo,
     kto::Kto,
+    nca::Nca,
     orpo::Orpo,
     preferred::Preferred,
     pro::Pro,
@@ -17,6 +21,7 @@ use camelid_objectives::preference::{
     rso::{self, Rso},
     simpo::SimPo,
     slic::{self, Slic},
+    sppo::Sppo,
     unlikelihood::Unlikelihood,
 };
 use camelid_records::PairChoice;
@@ -74,6 +79,10 @@ fn dpo(plan: &LossPlan, smoothing: Smoothing) -> Built {
 
 fn slic(plan: &LossPlan, form: slic::Form) -> Built {
     pairs_of(Slic { form, delta: plan.get("delta"), lambda: plan.get("lambda") })
+}
+
+fn apo(plan: &LossPlan, form: apo::Form) -> Built {
+    pairs_of(Apo { form, beta: plan.get("beta") })
 }
 
 fn rso(plan: &LossPlan, form: rso::Form) -> Built {
@@ -138,6 +147,20 @@ const LOSSES: &[Loss] = &[
         name: "f-dpo-alpha",
         settings: &[("beta", 0.1), ("alpha", 0.5)],
         build: |plan| f_dpo(plan, Divergence::Alpha(plan.get("alpha"))),
+    },
+    Loss {
+        name: "exo",
+        settings: &[("beta", 0.1), ("label_smoothing", 0.001)],
+        build: |plan| pairs_of(Exo { beta: plan.get("beta"), label_smoothing: plan.get("label_smoothing") }),
+    },
+    Loss { name: "nca", settings: BETA, build: |plan| pairs_of(Nca { beta: plan.get("beta") }) },
+    Loss { name: "sppo", settings: BETA, build: |plan| pairs_of(Sppo { beta: plan.get("beta") }) },
+    Loss { name: "apo-zero", settings: BETA, build: |plan| apo(plan, apo::Form::Zero) },
+    Loss { name: "apo-down", settings: BETA, build: |plan| apo(plan, apo::Form::Down) },
+    Loss {
+        name: "discopop",
+        settings: &[("beta", 0.05), ("tau", 0.05)],
+        build: |plan| pairs_of(DiscoPop { beta: plan.get("beta"), tau: plan.get("tau") }),
     },
     Loss {
         name: "rrhf",
@@ -251,6 +274,7 @@ pub(crate) fn resolve_loss(place: &str, spec: &StageSpec) -> Result<LossPlan, Re
         let (holds, range) = match key {
             "beta" | "tau" | "gamma" | "delta" if value > 0.0 && value.is_finite() => (true, ""),
             "beta" | "tau" | "gamma" | "delta" => (false, "a number above 0"),
+            "label_smoothing" if name == "exo" => (value > 0.0 && value < 0.5, "a share above 0 and below 0.5"),
             "label_smoothing" => ((0.0..0.5).contains(&value), "a share from 0 to below 0.5"),
             "alpha" if name == "f-dpo-alpha" => (value > 0.0 && value < 1.0, "a number between 0 and 1"),
             _ => (value >= 0.0 && value.is_finite(), "a number from 0 up"),

@@ -13,12 +13,16 @@
 //!
 //! To add a method, copy [`ipo`] (pairs), [`rrhf`] (lists) or [`kto`] (unpaired).
 
+pub mod apo;
 pub mod bco;
 pub mod cpo;
+pub mod discopop;
 pub mod dpo;
+pub mod exo;
 pub mod f_dpo;
 pub mod ipo;
 pub mod kto;
+pub mod nca;
 pub mod orpo;
 pub mod preferred;
 pub mod pro;
@@ -26,6 +30,7 @@ pub mod rrhf;
 pub mod rso;
 pub mod simpo;
 pub mod slic;
+pub mod sppo;
 pub mod unlikelihood;
 
 use crate::{Metric, Outcome, Reduced};

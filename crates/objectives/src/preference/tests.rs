@@ -2,12 +2,16 @@
 
 use super::*;
 use crate::preference::{
+    apo::{self, Apo},
     bco::Bco,
     cpo::Cpo,
+    discopop::DiscoPop,
     dpo::{Dpo, Smoothing},
+    exo::Exo,
     f_dpo::{Divergence, FDpo},
     ipo::Ipo,
     kto::{Kto, kl_estimate},
+    nca::Nca,
     orpo::Orpo,
     preferred::Preferred,
     pro::Pro,
@@ -15,6 +19,7 @@ use crate::preference::{
     rso::{self, Rso},
     simpo::SimPo,
     slic::{self, Slic},
+    sppo::Sppo,
     unlikelihood::Unlikelihood,
 };
 
@@ -56,6 +61,12 @@ fn pair_methods() -> Vec<(&'static str, Box<dyn PairLoss>)> {
         ("forward kl", Box::new(f_dpo(Divergence::ForwardKl))),
         ("jensen-shannon", Box::new(f_dpo(Divergence::JensenShannon))),
         ("alpha", Box::new(f_dpo(Divergence::Alpha(0.3)))),
+        ("exo", Box::new(Exo { beta: 0.4, label_smoothing: 0.05 })),
+        ("nca", Box::new(Nca { beta: 0.4 })),
+        ("sppo", Box::new(Sppo { beta: 0.4 })),
+        ("apo-zero", Box::new(Apo { form: apo::Form::Zero, beta: 0.4 })),
+        ("apo-down", Box::new(Apo { form: apo::Form::Down, beta: 0.4 })),
+        ("discopop", Box::new(DiscoPop { beta: 0.4, tau: 0.3 })),
     ]
 }
 
@@ -117,6 +128,13 @@ fn at_step_0_policy_is_reference() {
     for divergence in [Divergence::ForwardKl, Divergence::JensenShannon, Divergence::Alpha(0.5)] {
         close("f-dpo", FDpo { beta: 0.1, divergence }.loss(&pair).loss, LN_2, 1e-12);
     }
+    let exo = Exo { beta: 0.1, label_smoothing: 0.001 };
+    close("exo", exo.loss(&pair).loss, -LN_2 - (0.999_f64.ln() + 0.001_f64.ln()) / 2.0, 1e-12);
+    close("nca", Nca { beta: 0.1 }.loss(&pair).loss, 2.0 * LN_2, 1e-12);
+    close("sppo", Sppo { beta: 0.1 }.loss(&pair).loss, 50.0, 1e-12);
+    close("apo-zero", Apo { form: apo::Form::Zero, beta: 0.1 }.loss(&pair).loss, 1.0, 1e-12);
+    close("apo-down", Apo { form: apo::Form::Down, beta: 0.1 }.loss(&pair).loss, 1.0, 1e-12);
+    close("discopop", DiscoPop { beta: 0.05, tau: 0.05 }.loss(&pair).loss, f64::midpoint(LN_2, 1.0), 1e-12);
     let kto = Kto { beta: 0.1, desirable_weight: 1.0, undesirable_weight: 3.0 };
     assert_eq!((kto.loss(&pair.chosen, true, 0.0).0, kto.loss(&pair.chosen, false, 0.0).0), (0.5, 1.5));
     close("bco", Bco { beta: 0.1 }.loss(&pair.chosen, true, 0.0).0, LN_2, 1e-12);
