@@ -201,6 +201,31 @@ QUESTIONS = [
 ]
 
 
+# Weights of the two sequences' scores in the sum that is differentiated.
+SCORE_WEIGHTS = (1.0, -0.5)
+
+
+def reward_models():
+    """reward-FAMILY.safetensors: sequence classifiers with one label. Two sequences with a common beginning; `logits` are
+    their scores, gradients those of the scores' weighted sum."""
+    for seed, family in enumerate(["llama-tied", "qwen2"]):
+        config = family_configs()[family]
+        config.num_labels = 1
+        model = transformers.AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+        model = model.float().eval()
+        generator = torch.Generator().manual_seed(300 + seed)
+        randomise(model, generator)
+        tokens = torch.randint(3, VOCABULARY, (2, TOKENS), generator=generator)
+        tokens[1, : TOKENS // 2] = tokens[0, : TOKENS // 2]
+        scores = model(input_ids=tokens).logits[:, 0]
+        (scores * torch.tensor(SCORE_WEIGHTS)).sum().backward()
+        tensors = {f"weight/{name}": value.clone().contiguous() for name, value in model.state_dict().items()}
+        tensors |= {f"gradient/{name}": p.grad.contiguous() for name, p in model.named_parameters()}
+        tensors |= {"tokens": tokens.flatten().to(torch.int64), "logits": scores.detach().contiguous()}
+        metadata = {"config": json.dumps(config.to_dict(), sort_keys=True), "losses": "[]", "clipped": "[]"}
+        save_file(tensors, FOLDER / f"reward-{family}.safetensors", metadata=metadata)
+
+
 def smollm2(folder):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -239,6 +264,7 @@ def main():
     elif len(sys.argv) == 1:
         families()
         adapters()
+        reward_models()
     else:
         sys.exit(__doc__)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a peer's settings and Camelid in turn and prints medians and ratios.
 
-usage: compare.py gemm|step|sft|dpo|all [--rounds N] [--trl SETTINGS] [--json FILE]
+usage: compare.py gemm|step|sft|dpo|reward|all [--rounds N] [--trl SETTINGS] [--json FILE]
 """
 
 import argparse
@@ -140,25 +140,24 @@ def compare_sft(rounds, settings):
     return medians
 
 
-def compare_dpo(rounds, settings):
+def compare_pairs(rounds, settings, script, recipe, title):
+    """A stage on pairs of responses, counted in pairs."""
     pairs = prepared_pairs()
 
     def ours():
-        figures = camelid("bench", "recipe", str(HERE / "dpo.toml"), "--set", f"stage.data={pairs}")
+        figures = camelid("bench", "recipe", str(HERE / recipe), "--set", f"stage.data={pairs}")
         return {"pairs_per_second": figures["examples_per_second"], **figures}
 
-    contenders = {
-        f"TRL {setting}": lambda setting=setting: peer("trl_dpo.py", setting, pairs) for setting in settings
-    }
+    contenders = {f"TRL {setting}": lambda setting=setting: peer(script, setting, pairs) for setting in settings}
     contenders["camelid"] = ours
     medians = alternate(contenders, rounds, "pairs_per_second")
-    report("DPO, LoRA r = 16, HH pairs", medians, "pairs_per_second", "pairs/s")
+    report(title, medians, "pairs_per_second", "pairs/s")
     return medians
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["gemm", "step", "sft", "dpo", "all"])
+    parser.add_argument("what", choices=["gemm", "step", "sft", "dpo", "reward", "all"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trl", default="default,f32,autocast,bf16", help="which settings of TRL to run")
     parser.add_argument("--json", type=pathlib.Path, help="write the medians here")
@@ -169,7 +168,12 @@ def main():
         "gemm": compare_gemm,
         "step": compare_step,
         "sft": lambda rounds: compare_sft(rounds, settings),
-        "dpo": lambda rounds: compare_dpo(rounds, settings),
+        "dpo": lambda rounds: compare_pairs(
+            rounds, settings, "trl_dpo.py", "dpo.toml", "DPO, LoRA r = 16, HH pairs"
+        ),
+        "reward": lambda rounds: compare_pairs(
+            rounds, settings, "trl_reward.py", "reward.toml", "Reward model, LoRA r = 16, HH pairs"
+        ),
     }
     chosen = comparisons if arguments.what == "all" else {arguments.what: comparisons[arguments.what]}
     results = {name: compare(arguments.rounds) for name, compare in chosen.items()}

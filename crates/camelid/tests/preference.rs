@@ -74,8 +74,9 @@ fn every_loss_learns_the_preferences_it_is_shown() {
         let margin = |line: &Json| value(line, "rewards/chosen") - value(line, "rewards/rejected");
         let (first, last) = (steps[0], steps[steps.len() - 1]);
         assert!(steps.iter().all(|line| value(line, "loss").is_finite()), "{loss}");
-        // The baseline that only imitates the best answer need not move away from the others.
-        if loss != "preferred" {
+        // The baseline that only imitates the best answer need not move away from the others, and DiscoPOP's loss has a
+        // second optimum at negative margins.
+        if !["preferred", "discopop"].contains(&loss) {
             assert!(margin(last) > margin(first), "{loss}: {} -> {}", margin(first), margin(last));
         }
         let evaluations: Vec<f64> = metrics.iter().filter_map(|line| line["eval_loss"].as_f64()).collect();
@@ -154,4 +155,36 @@ fn refused_rows_are_named() {
         assert!(rejects.contains(expected), "{expected}: {rejects}");
     }
     assert_eq!(rejects.lines().count(), 3);
+}
+
+#[test]
+fn a_reward_model_is_trained_reported_saved_and_used() {
+    let workshop = workshop();
+    for tuning in ["lora = { rank = 4 }\n", "tune = \"full\"\n"] {
+        let recipe = recipe("dpo", tuning).replace("\"preference\"\nloss = \"dpo\"", "\"reward\"");
+        workshop.write("recipe.toml", recipe);
+        let output = workshop.run(&["run", "recipe.toml", "--restart"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        assert!(said.contains("not certified") && said.contains("4 held-out prompts decide nothing"), "{said}");
+        assert!(said.contains("camelid score runs/tiny"), "{said}");
+        let metrics = metrics(&workshop);
+        let first = metrics.iter().find(|line| line["loss"].is_number()).unwrap();
+        assert!((first["loss"].as_f64().unwrap() - std::f64::consts::LN_2).abs() < 1e-6, "{first}");
+        let accuracies: Vec<f64> = metrics.iter().filter_map(|line| line["eval_accuracy"].as_f64()).collect();
+        assert!(accuracies[0] == 0.5 && accuracies[accuracies.len() - 1] > 0.9, "{accuracies:?}");
+        let report: Json = serde_json::from_str(&workshop.read("runs/tiny/reward_report.json")).unwrap();
+        assert_eq!((report["certified"].as_bool(), report["prompts"].as_u64()), (Some(false), Some(4)));
+
+        let row = |answer: &str| json!({"messages": [{"role": "user", "content": "Question 3?"}, {"role": "assistant", "content": answer}]});
+        workshop.write("answers.jsonl", format!("{}\n{}\n", row("perhaps 3"), row("no, never 3")));
+        let scores = workshop.succeed(&["score", "runs/tiny", "answers.jsonl"]);
+        let scores: Vec<f64> = scores
+            .lines()
+            .map(|line| serde_json::from_str::<Json>(line).unwrap()["reward"].as_f64().unwrap())
+            .collect();
+        assert!(scores[0] > scores[1], "{scores:?}");
+        let config: Json = serde_json::from_str(&workshop.read("runs/tiny/model/config.json")).unwrap();
+        assert_eq!(config["architectures"][0], "LlamaForSequenceClassification");
+    }
 }

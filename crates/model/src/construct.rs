@@ -14,6 +14,7 @@ use crate::norm::NormLayer;
 use crate::rope_table;
 use crate::tensor::Tensor;
 use crate::tuning::{LowRank, MomentType, Tuning};
+use crate::value_head::{SCORE, ValueHead};
 use crate::weights::WeightSource;
 
 /// Reads tensors and decides what each becomes.
@@ -110,6 +111,23 @@ impl<B: Backend> Builder<'_, B> {
         };
         let weight = self.tensor(&format!("{path}.weight"), trained)?;
         Ok(NormLayer { kind, epsilon: self.arch.epsilon, width, weight, bias })
+    }
+
+    /// The checkpoint's scalar head, or one of zeros: an untrained reward model then prefers nothing.
+    pub(crate) fn value_head(&self, trained: bool) -> Result<ValueHead<B>, ModelError> {
+        let hidden = self.arch.hidden;
+        let values = match self.weights.shape(SCORE) {
+            None => vec![0.0; hidden],
+            Some(shape) if shape == [1, hidden] => self.weights.load(SCORE)?,
+            Some(shape) => {
+                return Err(invalid(
+                    format!("tensor {SCORE:?} has shape {shape:?}; a scalar head has [1, {hidden}]"),
+                    "use a model with one label (num_labels = 1)",
+                ));
+            }
+        };
+        let moments = trained.then_some(self.moments);
+        Ok(ValueHead { weight: Tensor::new(self.backend, SCORE.to_owned(), vec![1, hidden], &values, moments) })
     }
 
     pub(crate) fn block(&self, layer: usize) -> Result<Block<B>, ModelError> {

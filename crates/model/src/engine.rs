@@ -9,6 +9,7 @@ use crate::ModelError;
 
 /// What a forward pass must deliver besides log-probabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // each is wanted or not, whatever the others are
 pub struct Want {
     /// Keep what `backward` needs.
     pub gradients: bool,
@@ -16,6 +17,8 @@ pub struct Want {
     pub entropy: bool,
     /// Run with the adapter switched off: the reference policy.
     pub without_adapter: bool,
+    /// What the scalar head says at the end of each branch. The model must have one.
+    pub values: bool,
     /// Dropout and embedding noise, drawn from this stream; `None` in evaluation.
     pub noise_seed: Option<u64>,
 }
@@ -29,6 +32,8 @@ pub struct Scores {
     pub entropies: Vec<f32>,
     /// Whether the target token was the most likely one.
     pub hits: Vec<bool>,
+    /// One for each *branch*, read at its last token; empty unless wanted.
+    pub values: Vec<f32>,
 }
 
 /// Derivatives of the *summed* loss with respect to `Scores`.
@@ -37,6 +42,8 @@ pub struct Cotangents {
     pub log_probs: Vec<f32>,
     /// Empty, or one for each target.
     pub entropies: Vec<f32>,
+    /// Empty, or one for each branch.
+    pub values: Vec<f32>,
 }
 
 /// One optimiser step over the gradients accumulated since the last.

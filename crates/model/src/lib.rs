@@ -21,6 +21,7 @@ mod tensor;
 mod training;
 mod transformer;
 mod tuning;
+mod value_head;
 mod weights;
 
 pub use arch::{ArchConfig, Biases, BlockNorm, LayerKind, Linear, Mlp, Naming, Norm, Rope, RopeScaling};

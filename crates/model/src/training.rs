@@ -8,7 +8,7 @@ use camelid_text::Forest;
 use crate::arch_hf::invalid;
 use crate::block::Block;
 use crate::engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
-use crate::io::{ElementType, write_hf_model, write_peft_adapter, write_text};
+use crate::io::{ElementType, reward_text, write_hf_model, write_hf_reward_model, write_peft_adapter, write_text};
 use crate::tensor::Tensor;
 use crate::transformer::{Head, Transformer, outside_blocks_mut};
 use crate::tuning::Tuning;
@@ -48,12 +48,13 @@ impl<B: Backend> Transformer<B> {
         if let Head::Own(weight) = &self.head {
             list.extend(weight.trained());
         }
+        list.extend(self.value_head.iter().map(|head| &head.weight));
         list
     }
 
     fn for_each_tensor_mut(&mut self, visit: &mut dyn FnMut(&B, &mut Tensor<B>)) {
-        let Self { backend, embedding, blocks, final_norm, head, .. } = self;
-        let outside = outside_blocks_mut(embedding, final_norm, head);
+        let Self { backend, embedding, blocks, final_norm, head, value_head, .. } = self;
+        let outside = outside_blocks_mut(embedding, final_norm, head, value_head);
         for tensor in outside.into_iter().chain(blocks.iter_mut().flat_map(Block::tensors_mut)) {
             visit(backend, tensor);
         }
@@ -199,9 +200,14 @@ impl<B: Backend> Engine for Transformer<B> {
             let tensors: Vec<StateTensor> =
                 self.trained().map(|tensor| tensor.state(&self.backend, "", &tensor.value)).collect();
             write_peft_adapter(folder, low_rank, &self.source, &tensors)?;
-            return write_text(folder, &self.text);
+            let text = if self.value_head.is_some() { &reward_text(&self.text) } else { &self.text };
+            return write_text(folder, text);
         }
         let mut fetch = |name: &str| self.final_values(name);
+        if self.value_head.is_some() {
+            write_hf_reward_model(folder, &self.arch, &self.config, ElementType::F32, &mut fetch)?;
+            return write_text(folder, &reward_text(&self.text));
+        }
         write_hf_model(folder, &self.arch, &self.config, ElementType::F32, &mut fetch)?;
         write_text(folder, &self.text)
     }

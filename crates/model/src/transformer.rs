@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use crate::arch::ArchConfig;
 use crate::arch_hf::invalid;
-use crate::batch::Batch;
+use crate::batch::{Batch, Targets};
 use crate::block::{Block, Pass, RopeTable, Saved};
 use crate::construct::{Builder, check_tuning, lowest_trained};
 use crate::engine::{Cotangents, Scores, Want};
@@ -15,6 +15,7 @@ use crate::norm::NormLayer;
 use crate::tensor::Tensor;
 use crate::training::EagerUpdate;
 use crate::tuning::{MomentType, Tuning};
+use crate::value_head::{KeptValues, ValueHead};
 use crate::weights::{LoadedModel, WeightSource};
 use crate::{ModelError, arch::Linear};
 
@@ -24,6 +25,8 @@ pub struct TransformerOptions {
     /// Magnitude α of uniform noise on embeddings in training (`NEFTune`); 0 is off.
     pub neftune_alpha: f32,
     pub moments: MomentType,
+    /// Give the model a scalar head: the checkpoint's, or one that says 0 until it is trained.
+    pub value_head: bool,
 }
 
 /// A decoder-only transformer on a backend.
@@ -41,6 +44,7 @@ pub struct Transformer<B: Backend> {
     pub(crate) blocks: Vec<Block<B>>,
     pub(crate) final_norm: NormLayer<B>,
     pub(crate) head: Head<B>,
+    pub(crate) value_head: Option<ValueHead<B>>,
     pub(crate) ropes: Vec<RopeTable<B>>,
     rope_positions: usize,
     lowest_trained: Option<usize>,
@@ -60,13 +64,21 @@ pub(crate) enum Head<B: Backend> {
 struct Kept<B: Backend> {
     batch: Batch<B>,
     blocks: Vec<Saved<B>>,
+    /// Absent where nothing is predicted.
+    head: Option<KeptHead<B>>,
+    /// Absent where no values were wanted.
+    values: Option<KeptValues<B>>,
+    adapters: bool,
+    noise_seed: Option<u64>,
+}
+
+/// Of the output projection.
+struct KeptHead<B: Backend> {
     /// Residual rows that predict, before the final norm.
     predicting: B::Buffer,
     statistics: B::Buffer,
     hidden: B::Buffer,
     log_normalisers: B::Buffer,
-    adapters: bool,
-    noise_seed: Option<u64>,
 }
 
 /// Positions a table is made for at first; it grows when a longer sequence comes.
@@ -116,6 +128,7 @@ impl<B: Backend> Transformer<B> {
         }
         let blocks = (0..arch.layers.len()).map(|layer| builder.block(layer)).collect::<Result<_, _>>()?;
         let final_norm = builder.norm(arch.final_norm_path(), arch.hidden, arch.norm, full)?;
+        let value_head = options.value_head.then(|| builder.value_head(tuning != Tuning::Frozen)).transpose()?;
         let positions = FIRST_POSITIONS.min(arch.max_positions.max(1));
         let ropes = Builder::ropes(&backend, &arch, positions);
         let lowest_trained = lowest_trained(&arch, &tuning);
@@ -134,6 +147,7 @@ impl<B: Backend> Transformer<B> {
             blocks,
             final_norm,
             head,
+            value_head,
             ropes,
             rope_positions: positions,
             lowest_trained,
@@ -182,7 +196,11 @@ impl<B: Backend> Transformer<B> {
     pub(crate) fn run_forward(&mut self, forest: &Forest, want: Want) -> Result<Scores, ModelError> {
         self.kept = None;
         self.check(forest)?;
-        if forest.targets.is_empty() {
+        if want.values && (self.value_head.is_none() || forest.ends.len() != forest.branches as usize) {
+            let reason = "values are wanted of a model without a scalar head, or of an empty sequence".to_owned();
+            return Err(invalid(reason, "train a reward model, and leave no sequence empty"));
+        }
+        if forest.targets.is_empty() && !want.values {
             return Ok(Scores::default());
         }
         let deepest = forest.runs.iter().map(|run| run.position + run.len).max().unwrap_or(0);
@@ -205,10 +223,27 @@ impl<B: Backend> Transformer<B> {
             saved.extend(block.forward(&pass, &mut x, None, keep));
         }
 
-        let targets = &batch.targets;
-        let mut predicting = floats(backend, targets.rows * hidden);
-        backend.gather_rows(&x, &targets.row_indices, targets.rows, hidden, &mut predicting);
+        let mut scores = Scores::default();
+        let head = (!forest.targets.is_empty()).then(|| self.head_forward(&batch.targets, &x, want, &mut scores));
+        let mut values = None;
+        if let Some(head) = self.value_head.as_ref().filter(|_| want.values) {
+            let (read, kept) = head.forward(backend, &self.final_norm, &x, &forest.ends);
+            scores.values = read;
+            values = Some(kept);
+        }
         drop(x);
+        if keep {
+            let noise_seed = want.noise_seed;
+            self.kept = Some(Kept { batch, blocks: saved, head, values, adapters, noise_seed });
+        }
+        Ok(scores)
+    }
+
+    /// Scores the targets from the residual stream.
+    fn head_forward(&self, targets: &Targets<B>, x: &B::Buffer, want: Want, scores: &mut Scores) -> KeptHead<B> {
+        let (backend, hidden) = (&self.backend, self.arch.hidden);
+        let mut predicting = floats(backend, targets.rows * hidden);
+        backend.gather_rows(x, &targets.row_indices, targets.rows, hidden, &mut predicting);
         let mut normed = activations(backend, targets.rows * hidden);
         let statistics = self.final_norm.forward(backend, &predicting, targets.rows, &mut normed);
         let mut log_probs = floats(backend, targets.count);
@@ -228,45 +263,16 @@ impl<B: Backend> Transformer<B> {
                 log_normalisers: &mut log_normalisers,
             },
         );
-        let scores = Scores {
-            log_probs: backend.read(&log_probs, 0, targets.count),
-            entropies: entropies.map(|e| backend.read(&e, 0, targets.count)).unwrap_or_default(),
-            hits: backend.read(&hits, 0, targets.count).iter().map(|&hit| hit > 0.5).collect(),
-        };
-        if keep {
-            let noise_seed = want.noise_seed;
-            let hidden = normed;
-            self.kept = Some(Kept {
-                batch,
-                blocks: saved,
-                predicting,
-                statistics,
-                hidden,
-                log_normalisers,
-                adapters,
-                noise_seed,
-            });
-        }
-        Ok(scores)
+        scores.log_probs = backend.read(&log_probs, 0, targets.count);
+        scores.entropies = entropies.map(|e| backend.read(&e, 0, targets.count)).unwrap_or_default();
+        scores.hits = backend.read(&hits, 0, targets.count).iter().map(|&hit| hit > 0.5).collect();
+        KeptHead { predicting, statistics, hidden: normed, log_normalisers }
     }
 
-    /// With `eager`, each parameter is stepped as soon as its gradient is complete.
-    pub(crate) fn run_backward(
-        &mut self,
-        cotangents: &Cotangents,
-        mut eager: Option<&mut EagerUpdate>,
-    ) -> Result<(), ModelError> {
-        let Some(kept) = self.kept.take() else {
-            return Err(invalid("backward was called without a forward that kept gradients", "set want.gradients"));
-        };
-        let Kept { batch, blocks: mut saved, predicting, statistics, hidden: normed, .. } = kept;
-        let Kept { log_normalisers, adapters, noise_seed, .. } = kept;
-        let (rows, hidden, targets) = (batch.rows, self.arch.hidden, &batch.targets);
-        if cotangents.log_probs.len() != targets.count {
-            let reason = format!("{} cotangents for {} targets", cotangents.log_probs.len(), targets.count);
-            return Err(invalid(reason, "give one for each target of the last forward"));
-        }
-        let backend = &self.backend;
+    /// Gradients of the output projection and, into `dx`, of the residual stream.
+    fn head_backward(&mut self, targets: &Targets<B>, kept: KeptHead<B>, cotangents: &Cotangents, dx: &mut B::Buffer) {
+        let KeptHead { predicting, statistics, hidden: normed, log_normalisers } = kept;
+        let (backend, hidden) = (&self.backend, self.arch.hidden);
         let dlog_probs = backend.upload(&cotangents.log_probs);
         let dentropies = (!cotangents.entropies.is_empty()).then(|| backend.upload(&cotangents.entropies));
         let mut dnormed = activations(backend, targets.rows * hidden);
@@ -289,9 +295,32 @@ impl<B: Backend> Transformer<B> {
         }
         let mut dpredicting = floats(backend, targets.rows * hidden);
         self.final_norm.backward(backend, &dnormed, &predicting, &statistics, targets.rows, &mut dpredicting, false);
-        let mut dx = backend.zeros(DType::F32, rows * hidden);
-        backend.scatter_rows(&dpredicting, &targets.row_indices, targets.rows, hidden, &mut dx, false);
-        drop((normed, dnormed, predicting, dpredicting));
+        backend.scatter_rows(&dpredicting, &targets.row_indices, targets.rows, hidden, dx, false);
+    }
+
+    /// With `eager`, each parameter is stepped as soon as its gradient is complete.
+    pub(crate) fn run_backward(
+        &mut self,
+        cotangents: &Cotangents,
+        mut eager: Option<&mut EagerUpdate>,
+    ) -> Result<(), ModelError> {
+        let Some(kept) = self.kept.take() else {
+            return Err(invalid("backward was called without a forward that kept gradients", "set want.gradients"));
+        };
+        let Kept { batch, blocks: mut saved, head, values, adapters, noise_seed } = kept;
+        let (rows, hidden) = (batch.rows, self.arch.hidden);
+        if cotangents.log_probs.len() != batch.targets.count {
+            let reason = format!("{} cotangents for {} targets", cotangents.log_probs.len(), batch.targets.count);
+            return Err(invalid(reason, "give one for each target of the last forward"));
+        }
+        let mut dx = self.backend.zeros(DType::F32, rows * hidden);
+        if let Some(head) = head {
+            self.head_backward(&batch.targets, head, cotangents, &mut dx);
+        }
+        if let (Some(head), Some(kept)) = (&mut self.value_head, &values) {
+            head.backward(&self.backend, &mut self.final_norm, kept, &cotangents.values, &mut dx)?;
+        }
+        drop(values);
 
         let lowest = self.lowest_trained.unwrap_or(0);
         let embedding_is_trained = self.embedding.training.is_some();
@@ -321,7 +350,8 @@ impl<B: Backend> Transformer<B> {
             self.backend.embed_backward(&dx, &batch.ids, rows, hidden, factor, gradient);
         }
         if let Some(eager) = eager {
-            let outside = outside_blocks_mut(&mut self.embedding, &mut self.final_norm, &mut self.head);
+            let outside =
+                outside_blocks_mut(&mut self.embedding, &mut self.final_norm, &mut self.head, &mut self.value_head);
             eager.step(&self.backend, outside)?;
         }
         Ok(())
@@ -374,12 +404,14 @@ pub(crate) fn outside_blocks_mut<'a, B: Backend>(
     embedding: &'a mut Tensor<B>,
     final_norm: &'a mut NormLayer<B>,
     head: &'a mut Head<B>,
+    value_head: &'a mut Option<ValueHead<B>>,
 ) -> Vec<&'a mut Tensor<B>> {
     let mut list = vec![embedding];
     list.extend(final_norm.tensors_mut());
     if let Head::Own(weight) = head {
         list.extend(weight.trained_mut());
     }
+    list.extend(value_head.iter_mut().map(|head| &mut head.weight));
     list
 }
 

@@ -24,3 +24,10 @@ pub struct LoadedModel {
     /// Path or name, for messages and as the base of an adapter.
     pub source: String,
 }
+
+impl LoadedModel {
+    /// Whether it has a scalar head: a reward model.
+    pub fn has_value_head(&self) -> bool {
+        self.weights.shape(crate::value_head::SCORE).is_some()
+    }
+}

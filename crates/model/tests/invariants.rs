@@ -48,7 +48,7 @@ fn run<B: Backend>(engine: &mut Transformer<B>, forests: &[Forest]) -> (Vec<Vec<
     for forest in forests {
         let scores = engine.forward(forest, Want { gradients: true, ..Want::default() }).unwrap();
         let weights = forest.targets.iter().map(|target| target.weight).collect();
-        engine.backward(&Cotangents { log_probs: weights, entropies: Vec::new() }).unwrap();
+        engine.backward(&Cotangents { log_probs: weights, ..Cotangents::default() }).unwrap();
         let mut branches = vec![Vec::new(); forest.branches as usize];
         for (target, &log_prob) in forest.targets.iter().zip(&scores.log_probs) {
             branches[target.branch as usize].push(log_prob);
@@ -151,6 +151,7 @@ fn the_whole_model_agrees_with_the_reference() {
             let cotangents = Cotangents {
                 log_probs: (0..count).map(|i| 0.3 + 0.1 * i as f32).collect(),
                 entropies: (0..count).map(|i| 0.2 - 0.05 * i as f32).collect(),
+                values: Vec::new(),
             };
             oracle.backward(&cotangents).unwrap();
             for (compute, tolerance) in [(Compute::F32, 2e-5), (Compute::Bf16, 0.1)] {
@@ -243,7 +244,7 @@ fn an_eager_update_is_the_update() {
             gradients_of(&mut separate, &forest);
             let expected = separate.update(&update).unwrap();
             let scores = eager.forward(&forest, Want { gradients: true, ..Want::default() }).unwrap();
-            let cotangents = Cotangents { log_probs: vec![-1.0; scores.log_probs.len()], entropies: Vec::new() };
+            let cotangents = Cotangents { log_probs: vec![-1.0; scores.log_probs.len()], ..Cotangents::default() };
             let updated = eager.backward_and_update(&cotangents, &update).unwrap();
             assert_eq!(updated.step, expected.step);
             assert!((updated.grad_norm - expected.grad_norm).abs() <= 1e-9 * expected.grad_norm, "{family}");

@@ -36,11 +36,13 @@ pub struct Metric {
 }
 
 /// What an objective makes of a micro-batch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     /// Summed loss, and what the whole step's sum is divided by.
     pub loss: Reduced,
     pub metrics: Vec<Metric>,
     /// Derivative of `loss.sum` with respect to each target's log-probability.
     pub d_log_probs: Vec<f32>,
+    /// Derivative of `loss.sum` with respect to each sequence's value; empty where the method reads none.
+    pub d_values: Vec<f32>,
 }

@@ -119,8 +119,12 @@ impl Format {
         const TRANSCRIPT: &[Field] = &[required("transcript", &["chosen", "text"], &["transcript", "dialogue"])];
         const TEXT: &[Field] = &[required("text", &["text"], &["content", "document", "body", "story"])];
         const PAIR: &[Field] = &[
-            required("chosen", &["chosen"], &["preferred", "response_chosen", "better", "win"]),
-            required("rejected", &["rejected"], &["dispreferred", "response_rejected", "worse", "lose"]),
+            required("chosen", &["chosen"], &["chosen_messages", "preferred", "response_chosen", "better", "win"]),
+            required(
+                "rejected",
+                &["rejected"],
+                &["rejected_messages", "dispreferred", "response_rejected", "worse", "lose"],
+            ),
             optional("prompt", &["prompt", "conversations"], &["question", "instruction"]),
             optional("margin", &["margin"], &[]),
             optional("score_chosen", &["score_chosen", "chosen_score"], &["chosen_rating"]),
@@ -165,7 +169,7 @@ impl Format {
             required("summaries", &["summaries"], &[]),
             required("choice", &["choice"], &[]),
         ];
-        const OASST: &[Field] = &[required("prompt", &["prompt"], &[]), required("tree", &["message_tree_id"], &[])];
+        const OASST: &[Field] = &[required("prompt", &["prompt"], &[])];
         match self {
             Format::Pair => PAIR,
             Format::Ranked => RANKED,

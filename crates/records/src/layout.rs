@@ -1,5 +1,7 @@
 //! Which columns hold what: the format of a file, decided once from its first rows.
 
+mod suggest;
+
 use std::{
     collections::BTreeMap,
     fmt::Write,
@@ -9,6 +11,8 @@ use std::{
 use serde_json::{Map, Value};
 
 use crate::{Format, ReadOptions, RecordError, convert::is_transcript, format::Field, rows::Row};
+
+use suggest::{is_tree, nearest};
 
 /// A format, and the column that holds each of its fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +33,7 @@ impl Layout {
         (!value.is_null()).then_some(value)
     }
 
-    /// Finds the layout of the rows in `sample`.
-    /// Only `formats` are considered.
+    /// Finds the layout of the rows in `sample`, among `formats`.
     pub(crate) fn decide(
         path: &Path,
         sample: &[Row],
@@ -190,6 +193,9 @@ impl Columns {
             let example = self.example(layout.column("transcript"))?.as_str()?;
             return is_transcript(example).then_some(layout);
         }
+        if format == Format::Oasst {
+            return is_tree(self.example(layout.column("prompt"))?).then_some(layout);
+        }
         if format == Format::Unpaired {
             let has = |field| layout.columns.contains_key(field);
             return (has("messages") || (has("prompt") && has("completion"))).then_some(layout);
@@ -251,57 +257,7 @@ impl Columns {
             fix: format!("choose {}", choices.join(" or ")),
         }
     }
-
-    /// A mapping that would make the file fit `format`: columns known under another name, misspelt, or of the right shape.
-    fn suggest_mapping(&self, format: Format) -> Option<String> {
-        let mut entries: Vec<String> = Vec::new();
-        for field in format.fields() {
-            if field.columns.iter().any(|name| self.has(name)) {
-                continue;
-            }
-            match self.likely_column(format, field) {
-                Some(column) => entries.push(format!("{} = \"{column}\"", field.name)),
-                None if field.required => return None,
-                None => {}
-            }
-        }
-        (!entries.is_empty()).then(|| format!("format = \"{format}\", columns = {{ {} }}", entries.join(", ")))
-    }
-
-    fn likely_column(&self, format: Format, field: &Field) -> Option<&str> {
-        let of_right_shape = |value: &Value| match format {
-            Format::Messages if field.name == "messages" => has_messages(value, "role"),
-            Format::ShareGpt if field.name == "conversations" => has_messages(value, "from"),
-            Format::HhTranscript => value.as_str().is_some_and(is_transcript),
-            _ => false,
-        };
-        if let Some((name, _)) = self.found.iter().find(|(_, value)| of_right_shape(value)) {
-            return Some(name);
-        }
-        if matches!(format, Format::HhTranscript) || matches!(field.name, "messages" | "conversations") {
-            return None;
-        }
-        let spelled = |name: &str| field.known_as.iter().chain(field.columns).any(|known| near(name, known));
-        let is_text = |value: &Value| value.is_string() || !field.required;
-        self.found.iter().find(|(name, value)| spelled(name) && is_text(value)).map(|(name, _)| name.as_str())
-    }
 }
 
 /// More columns than this are not remembered: a file whose rows are maps from words to numbers has no format anyway.
 const COLUMN_LIMIT: usize = 100;
-
-/// Whether a value is a list of objects with the given key, as it stands or as JSON text.
-fn has_messages(value: &Value, key: &str) -> bool {
-    value.as_array().and_then(|list| list.first()).is_some_and(|message| message.get(key).is_some())
-}
-
-/// Whether two names are the same but for a slip of the pen.
-fn near(one: &str, other: &str) -> bool {
-    let (one, other) = (one.to_lowercase(), other.to_lowercase());
-    one == other || (one.len() > 3 && strsim::osa_distance(&one, &other) <= 1 + one.len() / 8)
-}
-
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
-    let distance = |known: &str| strsim::osa_distance(&name.to_lowercase(), &known.to_lowercase());
-    known.iter().copied().filter(|known| distance(known) <= 1 + name.len() / 4).min_by_key(|known| distance(known))
-}

@@ -27,7 +27,7 @@
 //! | `stepwise` | `prompt`, `completions`, `labels` | steps, right or wrong |
 //! | `shp` | `history`, `human_ref_A`, `human_ref_B`, `labels` | two ranked responses |
 //! | `tldr` | `info`, `summaries`, `choice` | two ranked responses |
-//! | `oasst` | `message_tree_id`, `prompt` | for each prompt of the tree, its ranked replies |
+//! | `oasst` | `prompt`, an object with `replies` | for each prompt of the tree, its ranked replies |
 //!
 //! Other columns are ignored. [`ReadOptions::columns`] names columns that are called otherwise:
 //!

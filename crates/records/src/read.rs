@@ -125,5 +125,7 @@ fn collect_with<T>(
             });
         }
     }
+    // A row may give several records.
+    dataset.records.truncate(limit);
     Ok(dataset)
 }

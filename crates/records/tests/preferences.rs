@@ -89,9 +89,36 @@ fn pairs_come_in_every_shape() {
         turns(&factory.responses[0].record),
         [(System, "Be brief.", false), (User, "Hi", false), (Assistant, "A", true)]
     );
+    // A message list as prompt, texts as responses; a prompt text, assistant turns as responses.
+    let expected = [(User, "Hi", false), (Assistant, "A", true)];
+    let answered = one(json!({"prompt": [user("Hi")], "chosen": "A", "rejected": "B"}), Format::Pair);
+    assert_eq!(turns(&answered.responses[0].record), expected);
+    let answered = one(json!({"prompt": "Hi", "chosen": [assistant("A")], "rejected": [assistant("B")]}), Format::Pair);
+    assert_eq!(turns(&answered.responses[0].record), expected);
     // Nothing but two texts: their tokens must say where the prompt ends.
     let plain = one(json!({"chosen": "Once upon a time", "rejected": "Once more"}), Format::Pair);
     assert!(plain.implicit_prompt && matches!(plain.responses[1].record, Record::Text { .. }));
+}
+
+/// The published rows have stray speakers' names, trailing blanks, answers of several paragraphs and one speaker twice.
+#[test]
+fn transcripts_as_published() {
+    let preference = one(
+        json!({
+            "chosen": "\n\nHuman: What does \"Human: rights\" mean?\n\nAssistant: Two things.\n\nFirst, law. \n\nHuman: And\n\nHuman: then?\n\nAssistant: Custom.",
+            "rejected": "\n\nHuman: What does \"Human: rights\" mean?\n\nAssistant: Two things.\n\nFirst, law. \n\nHuman: And\n\nHuman: then?\n\nAssistant: I don't know\n",
+        }),
+        Format::Pair,
+    );
+    assert_eq!(
+        turns(&preference.responses[1].record),
+        [
+            (User, "What does \"Human: rights\" mean?", false),
+            (Assistant, "Two things.\n\nFirst, law.", false),
+            (User, "And\n\nthen?", false),
+            (Assistant, "I don't know", true),
+        ]
+    );
 }
 
 #[test]
@@ -108,6 +135,10 @@ fn lists_are_ranked_by_scores_ranks_or_order() {
     assert_eq!((completions(&scored), ranks(&scored)), (vec!["b".into(), "a".into(), "c".into()], vec![0, 1, 1]));
     let ranked = one(json!({"prompt": "p", "responses": ["a", "b", "c"], "ranks": [2, 1, 5]}), Format::Ranked);
     assert_eq!((completions(&ranked), ranks(&ranked)), (vec!["b".into(), "a".into(), "c".into()], vec![0, 1, 2]));
+    // Ties keep the order of the file and share a rank, wherever they are.
+    let tied =
+        one(json!({"prompt": "p", "answers": ["a", "b", "c", "d", "e"], "ratings": [2, 9, 2, 9, 1]}), Format::Ranked);
+    assert_eq!((completions(&tied).concat(), ranks(&tied)), ("bdace".into(), vec![0, 0, 1, 1, 2]));
     let ordered = one(json!({"prompt": "p", "responses": ["a", "b"]}), Format::Ranked);
     assert_eq!((completions(&ordered), ranks(&ordered)), (vec!["a".into(), "b".into()], vec![0, 1]));
     // UltraFeedback as published.
@@ -185,6 +216,38 @@ fn what_cannot_be_learned_from_is_refused_with_its_place() {
     let single = json!({"prompt": "p", "completion": "c", "label": true});
     let cases = [
         (pair(json!({"rejected": "a"})), "rejected: is the same as chosen"),
+        (
+            pair(json!({"prompt": null, "chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "a"})),
+            "rejected: has another form than chosen",
+        ),
+        (
+            pair(
+                json!({"prompt": null, "chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: a "}),
+            ),
+            "rejected: is the same as chosen",
+        ),
+        (
+            pair(json!({"prompt": null, "chosen": [assistant("a")], "rejected": [assistant("b")]})),
+            "rejected: has no turn in common with chosen",
+        ),
+        (
+            pair(json!({"prompt": null, "chosen": [user("q"), assistant("a")], "rejected": [user("q")]})),
+            "rejected: the conversation is the beginning of the other one",
+        ),
+        (
+            pair(json!({"chosen": [user("q"), assistant("a")], "rejected": [user("q"), assistant("b")]})),
+            "chosen: the first turn is the user's, but not prompt",
+        ),
+        (
+            pair(json!({"prompt": [user("q")], "chosen": [assistant("a")], "rejected": [user("b")]})),
+            "rejected: the response has no assistant turn",
+        ),
+        (
+            pair(json!({"prompt": [user("q")], "chosen": [assistant("a")], "rejected": [assistant(" ")]})),
+            "rejected: the response is empty",
+        ),
+        (pair(json!({"confidence": 1.5})), "confidence: the confidence is 1.5"),
+        (pair(json!({"margin": "inf"})), "margin: the number is inf"),
         (pair(json!({"rejected": "  "})), "rejected: the response is empty"),
         (pair(json!({"chosen": null})), "chosen: missing or null"),
         (pair(json!({"chosen": [user("p"), assistant("x")]})), "rejected: has another form than chosen"),
@@ -196,12 +259,25 @@ fn what_cannot_be_learned_from_is_refused_with_its_place() {
         (ranked(json!({"prompt": "p", "responses": ["a"], "scores": [1]})), "responses: there are 1 responses"),
         (ranked(json!({"prompt": "p", "responses": ["a", "b"], "scores": [1]})), "scores: there are 1 for 2 responses"),
         (ranked(json!({"prompt": "p", "responses": ["a", "b"], "scores": [1, 1]})), "responses: all responses tie"),
-        (ranked(json!({"prompt": "p", "responses": ["a", "a"], "scores": [2, 1]})), "two responses are identical"),
+        (
+            ranked(json!({"prompt": "p", "responses": ["a", "a"], "scores": [2, 1]})),
+            "responses[1]: two responses are identical",
+        ),
         (ranked(json!({"prompt": "p", "responses": ["a", ""], "scores": [2, 1]})), "the response is empty"),
+        (ranked(json!({"prompt": "p", "responses": ["", "a"]})), "responses[0]: the response is empty"),
         (
             ranked(json!({"prompt": "p", "responses": [{"text": "a", "score": 1}, {"text": "b"}]})),
-            "1 of 2 responses have a score",
+            "responses: 1 of 2 responses have a score",
         ),
+        (
+            ranked(json!({"prompt": "p", "responses": [{"text": "a", "rank": 4}, {"text": "b"}]})),
+            "responses: 1 of 2 responses have a rank",
+        ),
+        (
+            ranked(json!({"prompt": "p", "responses": [{"text": "a", "score": 1}, {"text": "b", "score": "NaN"}]})),
+            "responses[1].score: the number is NaN",
+        ),
+        ((single.clone(), json!({"prompt": "p", "completion": "c", "label": null})), "label: missing or null"),
         (
             (step.clone(), json!({"prompt": "p", "completions": ["a", "b"], "labels": [true]})),
             "labels: there are 1 labels for 2 steps",
@@ -222,6 +298,63 @@ fn what_cannot_be_learned_from_is_refused_with_its_place() {
         let reject = &set.rejects[0];
         assert!(reject.reason.contains(expected), "{bad}: {}", reject.reason);
         assert!(!reject.fix.is_empty() && reject.provenance.row == 2, "{reject:?}");
+    }
+}
+
+#[test]
+fn trees_need_replies_only_and_the_limit_counts_records() {
+    let replies = |deeper: Value| {
+        json!([
+            {"text": "a", "role": "assistant", "rank": 0, "replies": deeper},
+            {"text": "b", "role": "assistant", "rank": 1, "replies": []},
+        ])
+    };
+    let below = json!([{"text": "More?", "role": "prompter", "replies": replies(json!([]))}]);
+    let tree = json!({"prompt": {"text": "Hi", "role": "prompter", "replies": replies(below)}});
+    assert_eq!(read(std::slice::from_ref(&tree)).records.len(), 2);
+    let options = ReadOptions { limit: Some(1), ..ReadOptions::default() };
+    let set = read_preferences_bytes(Path::new("d.jsonl"), tree.to_string().as_bytes(), &options).unwrap();
+    assert_eq!((set.format, set.records.len()), (Format::Oasst, 1));
+    let flat = json!({"prompt": {"text": "Hi", "role": "prompter", "replies": []}});
+    let odd = json!({"prompt": {"text": "Hi", "role": "prompter", "replies": [{"text": "x", "role": "judge"}]}});
+    let set = read(&[tree, flat, odd]);
+    assert_eq!(set.rejects.len(), 2);
+    assert!(set.rejects[0].reason.contains("prompt: no prompt of this tree has two replies"), "{:?}", set.rejects);
+    assert!(set.rejects[1].reason.contains("prompt.replies[0].role: this is no role"), "{:?}", set.rejects);
+}
+
+#[test]
+fn records_survive_serialisation() {
+    let rows = [
+        vec![json!({"prompt": [user("Hi")], "chosen": "A", "rejected": "B", "confidence": 0.5})],
+        vec![json!({"chosen": "A", "rejected": "B"})],
+        vec![json!({"prompt": "p", "completion": "c", "label": "1"})],
+        vec![json!({"prompt": [user("p")], "completions": ["c"], "labels": [1]})],
+    ];
+    for rows in rows {
+        let record = read(&rows).records.remove(0);
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<PreferenceRecord>(&text).unwrap(), record, "{text}");
+        assert_eq!(record.provenance().to_string(), "data.jsonl:1");
+    }
+}
+
+#[test]
+fn columns_under_another_name_are_suggested() {
+    let cases = [
+        (
+            json!({"chosen_messages": [user("Hi"), assistant("A")], "rejected_messages": [user("Hi"), assistant("B")]}),
+            "format = \"pair\", columns = { chosen = \"chosen_messages\", rejected = \"rejected_messages\" }",
+        ),
+        (
+            json!({"prompt": "p", "completion": "c", "desirable": true}),
+            "format = \"unpaired\", columns = { label = \"desirable\" }",
+        ),
+    ];
+    for (row, expected) in cases {
+        let text = row.to_string();
+        let error = read_preferences_bytes(Path::new("d.jsonl"), text.as_bytes(), &ReadOptions::default()).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }
 

@@ -211,7 +211,7 @@ fn scores_and_gradients(engine: &mut dyn Engine, forest: &Forest) -> Result<(Vec
     engine.zero_gradients();
     let scores = engine.forward(forest, Want { gradients: true, ..Want::default() })?;
     finite(FOREST, &scores.log_probs)?;
-    engine.backward(&Cotangents { log_probs: vec![1.0; scores.log_probs.len()], entropies: Vec::new() })?;
+    engine.backward(&Cotangents { log_probs: vec![1.0; scores.log_probs.len()], ..Cotangents::default() })?;
     let positions = forest.positions();
     let mut placed: Vec<((u32, u32), f32)> = forest
         .targets

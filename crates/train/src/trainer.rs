@@ -175,7 +175,8 @@ impl Trainer<'_> {
             if !loss.sum.is_finite() {
                 return Err(self.diverged(progress, "loss", loss.sum, &examples));
             }
-            let cotangents = Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new() };
+            let cotangents =
+                Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new(), values: outcome.d_values };
             if index + 1 < batches.len() {
                 engine.backward(&cotangents)?;
                 continue;

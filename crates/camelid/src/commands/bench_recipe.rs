@@ -36,7 +36,11 @@ pub(crate) fn run(args: &RecipeArgs, steps: usize, json_wanted: bool) -> anyhow:
     (training.eval_every, training.checkpoint_every) = (0, 0);
     let backend = machine::open_precision(plan.compute, plan.threads);
     let name = backend.name();
-    let options = TransformerOptions { neftune_alpha: stage.neftune_alpha, moments: stage.moments };
+    let options = TransformerOptions {
+        neftune_alpha: stage.neftune_alpha,
+        moments: stage.moments,
+        value_head: stage.objective.is_reward(),
+    };
     let mut engine = Transformer::new(backend, loaded, stage.tuning.clone(), plan.seed, options)?;
     let directory = RunDirectory::open(&plan.directory)?;
     let trainer = Trainer {

@@ -75,7 +75,7 @@ pub(crate) fn run(bench: &StepBench<'_>) -> anyhow::Result<()> {
         flops = engine.flops(&forest, true);
         let start = Instant::now();
         let scores = engine.forward(&forest, Want { gradients: true, ..Want::default() })?;
-        let cotangents = Cotangents { log_probs: vec![-1.0; scores.log_probs.len()], entropies: Vec::new() };
+        let cotangents = Cotangents { log_probs: vec![-1.0; scores.log_probs.len()], ..Cotangents::default() };
         engine.backward_and_update(&cotangents, &update)?;
         loss = -scores.log_probs.iter().map(|&p| f64::from(p)).sum::<f64>() / update.denominator;
         if step >= WARM_UP {

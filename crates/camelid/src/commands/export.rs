@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use camelid_model::io::gguf::{GgufType, write_gguf};
-use camelid_model::io::{ElementType, write_hf_model, write_text};
+use camelid_model::io::{ElementType, write_hf_model, write_hf_reward_model, write_text};
 
 use crate::cli::{ExportArgs, ExportType};
 use crate::models;
@@ -17,6 +17,9 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
             ExportType::Q8_0 => GgufType::Q8_0,
             ExportType::Bf16 => bail!("GGUF export writes f32, f16 or q8_0\n  fix: choose one of them with --dtype"),
         };
+        if model.has_value_head() {
+            bail!("GGUF has no place for a reward model's scalar head\n  fix: export to a folder");
+        }
         write_gguf(&args.to, &model.arch, &model.config, &model.text, kind, &mut fetch)?;
     } else {
         let kind = match args.dtype {
@@ -27,7 +30,11 @@ pub(crate) fn run(args: &ExportArgs) -> anyhow::Result<()> {
                 bail!("q8_0 is a GGUF type\n  fix: write to a file ending in .gguf, or use --dtype bf16")
             }
         };
-        write_hf_model(&args.to, &model.arch, &model.config, kind, &mut fetch)?;
+        if model.has_value_head() {
+            write_hf_reward_model(&args.to, &model.arch, &model.config, kind, &mut fetch)?;
+        } else {
+            write_hf_model(&args.to, &model.arch, &model.config, kind, &mut fetch)?;
+        }
         write_text(&args.to, &model.text)?;
     }
     println!("{}", args.to.display());

@@ -8,13 +8,15 @@ use serde_json::Value as Json;
 use super::watch::sparkline;
 
 /// Curves that are shown, where the run has them.
-const SHOWN: [&str; 9] = [
+const SHOWN: [&str; 11] = [
     "loss",
     "eval_loss",
     "mean_token_accuracy",
     "rewards/accuracies",
     "rewards/margins",
     "eval_rewards/accuracies",
+    "accuracy",
+    "eval_accuracy",
     "grad_norm",
     "learning_rate",
     "tokens_per_second",

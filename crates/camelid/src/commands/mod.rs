@@ -13,6 +13,7 @@ pub(crate) mod inspect_model;
 pub(crate) mod inspect_run;
 pub(crate) mod plan;
 mod prepare;
+mod reward_report;
 pub(crate) mod run;
 pub(crate) mod score;
 mod task;

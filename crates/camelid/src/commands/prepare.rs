@@ -74,6 +74,7 @@ impl Reader<'_> {
                 let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
                 self.preferences(sources, wanted, report)
             }
+            Objective::Reward(reward) => self.preferences(sources, Wanted::Groups(reward.pairs), report),
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use camelid_generate::{Sampler, Sampling, answer};
 use camelid_kernels::{Backend, Compute, Cpu};
-use camelid_model::io::{ElementType, write_hf_model, write_text};
+use camelid_model::io::{ElementType, write_hf_model, write_hf_reward_model, write_text};
 use camelid_model::{Engine, ModelError, Transformer, TransformerOptions, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::prepare::{Prepared, first_examples, prepare, write_rejects};
+use super::reward_report::{self, reward_report};
 use super::task::StageTask;
 use super::watch::Watch;
 use crate::cli::RunArgs;
@@ -24,7 +25,8 @@ use crate::recipe::{self, Objective, Plan, StagePlan};
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 9] = [
+const OUTPUTS: [&str; 10] = [
+    "reward_report.json",
     "checkpoints",
     "reference.jsonl",
     "metrics.jsonl",
@@ -51,12 +53,18 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         }
         let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, requests: &requests };
         match run.run(args)? {
+            // A reward model judges; the next stage goes on with what there was before.
+            Some(_) if stage.objective.is_reward() => {}
             Some(result) => model = result.display().to_string(),
             // What follows in a script must not take this for a finished run.
             None => return Ok(ExitCode::from(STOPPED)),
         }
     }
-    eprintln!("\nTry it:  camelid chat {}", plan.directory.display());
+    if plan.stages.last().is_some_and(|stage| stage.objective.is_reward()) {
+        eprintln!("\nTry it:  camelid score {} FILE", plan.directory.display());
+    } else {
+        eprintln!("\nTry it:  camelid chat {}", plan.directory.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -124,7 +132,11 @@ impl StageRun<'_> {
             eprintln!("this processor has no bf16 products; computing in f32");
         }
         let peak = measure::product_rate(&backend);
-        let options = TransformerOptions { neftune_alpha: self.stage.neftune_alpha, moments: self.stage.moments };
+        let options = TransformerOptions {
+            neftune_alpha: self.stage.neftune_alpha,
+            moments: self.stage.moments,
+            value_head: self.stage.objective.is_reward(),
+        };
         let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.plan.seed, options)?;
         let (all, trained) = engine.parameters();
         eprintln!("{}", engine.describe());
@@ -171,9 +183,20 @@ impl StageRun<'_> {
             Ended::Finished => {}
         }
         self.sample(&mut engine, &prepared.text, &directory, "after", steps)?;
+        let report = if self.stage.objective.is_reward() {
+            reward_report(&mut engine, &prepared, self.stage.training.tokens_per_micro_batch)?
+        } else {
+            None
+        };
+        if let Some(report) = &report {
+            directory.write("reward_report.json", &format!("{:#}\n", reward_report::to_json(report)))?;
+        }
         let result = self.save(engine)?;
         directory.write("finished.json", &serde_json::to_string(&Finished { run_hash, steps })?)?;
         eprintln!("{}", watch.summary());
+        if let Some(report) = &report {
+            eprintln!("{}", reward_report::to_text(report));
+        }
         eprintln!("peak memory {:.0} MB; the model is in {}", process_memory::peak_megabytes(), result.display());
         Ok(Some(result))
     }
@@ -298,7 +321,8 @@ impl StageRun<'_> {
             let merged = models::open_path(&adapter, &mut |line| eprintln!("{line}"))
                 .context("the adapter just written cannot be read back")?;
             let mut fetch = |name: &str| merged.weights.load(name);
-            write_hf_model(&result, &merged.arch, &merged.config, ElementType::F32, &mut fetch)?;
+            let write = if merged.has_value_head() { write_hf_reward_model } else { write_hf_model };
+            write(&result, &merged.arch, &merged.config, ElementType::F32, &mut fetch)?;
             write_text(&result, &merged.text)?;
         }
         if !result.is_dir() {

@@ -1,10 +1,10 @@
-//! `camelid score`: the log-probability of each token, as JSON lines.
+//! `camelid score`: the log-probability of each token, or a reward model's score of each record, as JSON lines.
 
 use std::io::Write;
 
 use anyhow::Context;
 use camelid_model::{Engine, Transformer, TransformerOptions, Tuning, Want};
-use camelid_records::{ReadOptions, read};
+use camelid_records::{Dataset, ReadOptions, read};
 use camelid_text::{Encoded, Forest, Learn, Overlong, SpanPolicy, Text, encode_all, pack};
 use serde::Serialize;
 
@@ -27,6 +27,16 @@ struct Scored {
     scored: usize,
 }
 
+/// One line of a reward model's output.
+#[derive(Serialize)]
+struct Rewarded {
+    source: String,
+    row: u64,
+    tokens: usize,
+    /// Read at the last token.
+    reward: f32,
+}
+
 pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     let dataset = read(&args.file, &ReadOptions { limit: args.limit, ..ReadOptions::default() })?;
     for reject in &dataset.rejects {
@@ -41,8 +51,11 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         eprintln!("skipped {}: {reason}", dataset.records[*record].provenance());
     }
     let backend = machine::open(args.machine.compute, args.machine.threads);
-    let mut engine = Transformer::new(backend, model, Tuning::Frozen, 0, TransformerOptions::default())?;
-
+    let options = TransformerOptions { value_head: model.has_value_head(), ..TransformerOptions::default() };
+    let mut engine = Transformer::new(backend, model, Tuning::Frozen, 0, options)?;
+    if options.value_head {
+        return print_rewards(&mut engine, &dataset, &encoded.sequences);
+    }
     let lengths: Vec<usize> = encoded.sequences.iter().map(|s| s.tokens.len()).collect();
     let mut lines: Vec<Option<Scored>> = lengths.iter().map(|_| None).collect();
     for batch in pack(&lengths, TOKENS_AT_ONCE) {
@@ -62,6 +75,27 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for line in lines.into_iter().flatten() {
         serde_json::to_writer(&mut out, &line)?;
+        writeln!(out).context("the output cannot be written")?;
+    }
+    Ok(())
+}
+
+fn print_rewards(engine: &mut dyn Engine, dataset: &Dataset, sequences: &[Encoded]) -> anyhow::Result<()> {
+    let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.tokens.len()).collect();
+    let mut rewards = vec![0.0; sequences.len()];
+    for batch in pack(&lengths, TOKENS_AT_ONCE) {
+        let part: Vec<&Encoded> = batch.iter().map(|&index| &sequences[index]).collect();
+        let forest = Forest::from_sequences(&part).without_targets();
+        let values = engine.forward(&forest, Want { values: true, ..Want::default() })?.values;
+        for (index, value) in batch.into_iter().zip(values) {
+            rewards[index] = value;
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    for (sequence, reward) in sequences.iter().zip(rewards) {
+        let provenance = dataset.records[sequence.record as usize].provenance();
+        let (source, row) = (provenance.source.clone(), provenance.row);
+        serde_json::to_writer(&mut out, &Rewarded { source, row, tokens: sequence.tokens.len(), reward })?;
         writeln!(out).context("the output cannot be written")?;
     }
     Ok(())

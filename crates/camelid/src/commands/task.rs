@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use camelid_model::{Engine, Tuning};
-use camelid_train::{Example, PreferenceTask, Reference, ReferenceSource, SftTask, Task, UnpairedTask};
+use camelid_train::{Example, PreferenceTask, Reference, ReferenceSource, RewardTask, SftTask, Task, UnpairedTask};
 
 use super::prepare::Prepared;
 use crate::recipe::{Built, Objective, StagePlan};
@@ -12,6 +12,7 @@ pub(crate) enum StageTask {
     Sft(SftTask),
     Preference(PreferenceTask),
     Unpaired(UnpairedTask),
+    Reward(RewardTask),
 }
 
 impl StageTask {
@@ -19,6 +20,7 @@ impl StageTask {
     pub(crate) fn new(stage: &StagePlan, directory: &Path, run_hash: &str) -> Self {
         let loss = match &stage.objective {
             Objective::Sft(reduction) => return Self::Sft(SftTask { reduction: *reduction }),
+            Objective::Reward(reward) => return Self::Reward(RewardTask { method: reward.method() }),
             Objective::Preference(loss) => loss,
         };
         let source = match stage.tuning {
@@ -37,6 +39,7 @@ impl StageTask {
             Self::Sft(task) => task,
             Self::Preference(task) => task,
             Self::Unpaired(task) => task,
+            Self::Reward(task) => task,
         }
     }
 

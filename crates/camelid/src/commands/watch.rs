@@ -123,6 +123,7 @@ fn headline(now: &Metrics, before: Option<&Metrics>) -> String {
     let shown = [
         ("eval_mean_token_accuracy", "token accuracy", 100.0, " %"),
         ("eval_rewards/accuracies", "reward accuracy", 100.0, " %"),
+        ("eval_accuracy", "reward accuracy", 100.0, " %"),
         ("eval_rewards/margins", "reward margin", 1.0, ""),
     ];
     let mut line = String::new();

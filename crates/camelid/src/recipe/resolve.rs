@@ -8,7 +8,7 @@ use camelid_text::{Learn, Overlong, SpanPolicy};
 use camelid_train::Reduction;
 
 use super::RecipeError;
-use super::loss::{LossPlan, first_preference_key, resolve_loss};
+use super::loss::{LossPlan, RewardPlan, preference_keys, resolve_loss, resolve_reward};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
     LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, StageKind, StageSpec, TuneSpec,
@@ -54,6 +54,14 @@ pub(crate) struct StagePlan {
 pub(crate) enum Objective {
     Sft(Reduction),
     Preference(LossPlan),
+    Reward(RewardPlan),
+}
+
+impl Objective {
+    /// Whether the stage trains a scalar head.
+    pub(crate) fn is_reward(&self) -> bool {
+        matches!(self, Self::Reward(_))
+    }
 }
 
 /// Resolves a recipe read from `path`. Touches the disk only to see which files exist.
@@ -148,7 +156,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
 fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<Objective, RecipeError> {
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
     match spec.kind {
-        StageKind::Sft => match first_preference_key(spec) {
+        StageKind::Sft => match preference_keys(spec).first() {
             Some(key) => {
                 error(format!("`{key}` is not a key of an sft stage"), "remove it, or set kind = \"preference\"")
             }
@@ -157,17 +165,22 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 Some(ReductionSpec::Tokens) | None => Reduction::Tokens,
             })),
         },
-        StageKind::Preference => {
+        StageKind::Preference | StageKind::Reward => {
             let sft_only = [
                 ("reduction", spec.reduction.is_some()),
                 ("learn", spec.learn.is_some()),
                 ("train_on_prompt", spec.train_on_prompt.is_some()),
             ];
             if let Some((key, _)) = sft_only.into_iter().find(|(_, is_set)| *is_set) {
-                return error(
-                    format!("`{key}` is not a key of a preference stage"),
-                    "remove it: responses are compared",
-                );
+                let what = format!("`{key}` is not a key of a {} stage", spec.kind.name());
+                return error(what, "remove it: responses are compared");
+            }
+            if spec.kind == StageKind::Reward {
+                if spec.sample_prompts.is_some() {
+                    let fix = "remove it: a reward model scores answers, it does not write them";
+                    return error("`sample_prompts` is not a key of a reward stage".into(), fix);
+                }
+                return resolve_reward(place, spec).map(Objective::Reward);
             }
             let loss = resolve_loss(place, spec)?;
             if loss.name == "kto" && !matches!(tuning, Tuning::LowRank(_)) {

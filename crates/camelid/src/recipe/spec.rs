@@ -38,6 +38,8 @@ pub(crate) enum StageKind {
     Sft,
     /// Preference optimisation on ranked or rated responses.
     Preference,
+    /// A reward model from ranked responses.
+    Reward,
 }
 
 impl StageKind {
@@ -46,6 +48,7 @@ impl StageKind {
         match self {
             Self::Sft => "sft",
             Self::Preference => "preference",
+            Self::Reward => "reward",
         }
     }
 }
@@ -71,6 +74,8 @@ pub(crate) struct StageSpec {
     pub(crate) rank_weight: Option<f64>,
     pub(crate) desirable_weight: Option<f64>,
     pub(crate) undesirable_weight: Option<f64>,
+    /// Of a reward stage: how strongly rewards are drawn to a mean of 0.
+    pub(crate) centring: Option<f64>,
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 

@@ -44,6 +44,7 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         Objective::Sft(Reduction::Tokens) => json!({ "reduction": "tokens" }),
         Objective::Sft(Reduction::Records) => json!({ "reduction": "records" }),
         Objective::Preference(loss) => json!(loss),
+        Objective::Reward(reward) => json!(reward),
     };
     json!({
         "kind": stage.kind.name(), "objective": objective, "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,

@@ -11,6 +11,7 @@ use super::hf_folder::read_json;
 use super::safetensors_file::SafetensorsFile;
 use super::shared_file::file_error;
 use super::write_safetensors::{NamedShape, write_safetensors};
+use crate::value_head::SCORE;
 use crate::{LowRank, ModelError, StateTensor};
 
 pub(crate) const ADAPTER_CONFIG: &str = "adapter_config.json";
@@ -40,6 +41,8 @@ pub struct PeftAdapter {
     pub base: String,
     /// By the path of the module, such as `model.layers.0.self_attn.q_proj`.
     pub factors: BTreeMap<String, LowRankFactors>,
+    /// The weight of a reward model's scalar head, trained beside the adapter: `[1, hidden]`.
+    pub score: Option<Vec<f32>>,
 }
 
 impl PeftAdapter {
@@ -72,7 +75,7 @@ impl PeftAdapter {
 }
 
 /// Writes an adapter that `peft` loads. `tensors` are named `<module path>.lora_A.weight` (`[rank, inputs]`) and
-/// `<module path>.lora_B.weight` (`[outputs, rank]`); `base` is the name or path of the model they adapt.
+/// `<module path>.lora_B.weight` (`[outputs, rank]`), with a reward model's `score.weight` beside them; `base` is the name or path of the model they adapt.
 pub fn write_peft_adapter(
     folder: &Path,
     low_rank: &LowRank,
@@ -82,7 +85,8 @@ pub fn write_peft_adapter(
     make_folder(folder)?;
     let mut modules = BTreeSet::new();
     let mut shapes = Vec::with_capacity(tensors.len());
-    for tensor in tensors {
+    let (scores, factors): (Vec<_>, Vec<_>) = tensors.iter().partition(|tensor| tensor.name == SCORE);
+    for tensor in factors {
         let path = tensor.name.strip_suffix(FACTOR_A).or_else(|| tensor.name.strip_suffix(FACTOR_B));
         let Some(path) = path else {
             return Err(file_error(
@@ -94,7 +98,10 @@ pub fn write_peft_adapter(
         modules.insert(path.rsplit('.').next().unwrap_or(path));
         shapes.push(NamedShape { name: format!("{PREFIX}{}", tensor.name), shape: tensor.shape.clone() });
     }
-    let mut values = tensors.iter();
+    for tensor in &scores {
+        shapes.push(NamedShape { name: format!("{PREFIX}{SCORE}"), shape: tensor.shape.clone() });
+    }
+    let mut values = tensors.iter().filter(|tensor| tensor.name != SCORE).chain(scores.iter().copied());
     // Called once for each of `shapes`, in order.
     let mut next = |_: &str| Ok(values.next().map(|tensor| tensor.values.clone()).unwrap_or_default());
     write_safetensors(&folder.join(ADAPTER_WEIGHTS), ElementType::F32, &shapes, &mut next)?;
@@ -102,7 +109,7 @@ pub fn write_peft_adapter(
     let alpha = if low_rank.alpha.fract() == 0.0 { json!(low_rank.alpha as i64) } else { shortest(low_rank.alpha) };
     let config = json!({
         "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
+        "task_type": if scores.is_empty() { "CAUSAL_LM" } else { "SEQ_CLS" },
         "base_model_name_or_path": base,
         "r": low_rank.rank,
         "lora_alpha": alpha,
@@ -114,7 +121,7 @@ pub fn write_peft_adapter(
         "fan_in_fan_out": false,
         "inference_mode": true,
         "init_lora_weights": true,
-        "modules_to_save": null,
+        "modules_to_save": if scores.is_empty() { Json::Null } else { json!(["score"]) },
     });
     write_json(&folder.join(ADAPTER_CONFIG), &config)
 }
@@ -158,8 +165,11 @@ pub fn read_peft_adapter(folder: &Path) -> Result<PeftAdapter, ModelError> {
         factors.insert(module, LowRankFactors { a, b, rank, inputs, outputs });
         seen += 2;
     }
-    if seen != names.len() {
-        let other = names.iter().find(|name| !name.ends_with(FACTOR_A) && !name.ends_with(FACTOR_B));
+    let score_name = format!("{PREFIX}{SCORE}");
+    let score = file.info(&score_name).is_some().then(|| file.load(&score_name)).transpose()?;
+    if seen + usize::from(score.is_some()) != names.len() {
+        let factor = |name: &str| name.ends_with(FACTOR_A) || name.ends_with(FACTOR_B);
+        let other = names.iter().find(|name| !factor(name) && **name != score_name);
         return Err(fail(match other {
             Some(name) => format!("tensor {name:?} is not a low-rank factor; such adapters cannot be read"),
             None => "a lora_B tensor has no lora_A".to_owned(),
@@ -168,7 +178,7 @@ pub fn read_peft_adapter(folder: &Path) -> Result<PeftAdapter, ModelError> {
     if factors.is_empty() {
         return Err(fail("holds no adapter".to_owned()));
     }
-    Ok(PeftAdapter { low_rank, base, factors })
+    Ok(PeftAdapter { low_rank, base, factors, score })
 }
 
 fn read_config(path: &Path, config: &Json) -> Result<(LowRank, String), ModelError> {

@@ -14,7 +14,7 @@ use super::write_safetensors::{NamedShape, write_safetensors};
 use crate::{ArchConfig, ModelError};
 
 /// Files above this size are split, as `transformers` does.
-const LARGEST_SHARD: u64 = 5_000_000_000;
+pub(crate) const LARGEST_SHARD: u64 = 5_000_000_000;
 
 /// Writes `config.json` and the weights into `folder`, which may hold an older model. The configuration is written
 /// last: a folder that has one is complete.

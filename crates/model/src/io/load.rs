@@ -12,6 +12,7 @@ use super::hf_folder::{CONFIG, FolderWeights, read_json};
 use super::merged::MergedWeights;
 use super::shared_file::file_error;
 use super::vocabulary;
+use crate::value_head::SCORE;
 use crate::{ArchConfig, LoadedModel, ModelError, WeightSource};
 
 /// Constants that older checkpoints stored beside the weights.
@@ -172,7 +173,11 @@ fn check_tensors(path: &Path, arch: &ArchConfig, weights: &dyn WeightSource) -> 
     }
     let stray = weights.names().into_iter().find(|name| {
         let redundant_head = arch.tied && name == arch.head_name();
-        !expected.contains_key(name) && !redundant_head && !BUFFERS.iter().any(|buffer| name.ends_with(buffer))
+        let value_head = name == SCORE;
+        !expected.contains_key(name)
+            && !redundant_head
+            && !value_head
+            && !BUFFERS.iter().any(|buffer| name.ends_with(buffer))
     });
     match stray {
         None => Ok(()),

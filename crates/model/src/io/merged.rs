@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::adapter::PeftAdapter;
 use super::shared_file::file_error;
+use crate::value_head::SCORE;
 use crate::{ModelError, WeightSource};
 
 /// Weights of a base model plus an adapter.
@@ -37,14 +38,24 @@ impl MergedWeights {
 
 impl WeightSource for MergedWeights {
     fn names(&self) -> Vec<String> {
-        self.base.names()
+        let mut names = self.base.names();
+        if self.adapter.score.is_some() && !names.iter().any(|name| name == SCORE) {
+            names.push(SCORE.to_owned());
+        }
+        names
     }
 
     fn shape(&self, name: &str) -> Option<Vec<usize>> {
-        self.base.shape(name)
+        match &self.adapter.score {
+            Some(score) if name == SCORE => Some(vec![1, score.len()]),
+            _ => self.base.shape(name),
+        }
     }
 
     fn load(&self, name: &str) -> Result<Vec<f32>, ModelError> {
+        if let Some(score) = self.adapter.score.as_ref().filter(|_| name == SCORE) {
+            return Ok(score.clone());
+        }
         let mut values = self.base.load(name)?;
         self.adapter.merge_into(name, &mut values)?;
         Ok(values)

@@ -11,6 +11,7 @@ use crate::ModelError;
 
 mod adapter;
 mod atomic;
+mod classifier;
 mod element_type;
 pub mod gguf;
 mod hf_folder;
@@ -25,6 +26,7 @@ mod vocabulary;
 mod write_safetensors;
 
 pub use adapter::{LowRankFactors, PeftAdapter, read_peft_adapter, write_peft_adapter};
+pub use classifier::{reward_text, write_hf_reward_model};
 pub use element_type::ElementType;
 pub use hf_folder::FolderWeights;
 pub use hf_writer::{write_hf_model, write_hf_tensors, write_text};

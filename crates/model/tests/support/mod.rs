@@ -204,7 +204,7 @@ pub(crate) fn check_norm(what: &str, ours: &[f32], expected: &[f32], tolerance: 
 /// Adds the gradients of the summed negative log-likelihood and returns it.
 pub(crate) fn gradients_of<B: Backend>(engine: &mut Transformer<B>, forest: &Forest) -> f64 {
     let scores = engine.forward(forest, Want { gradients: true, ..Want::default() }).unwrap();
-    let cotangents = Cotangents { log_probs: vec![-1.0; scores.log_probs.len()], entropies: Vec::new() };
+    let cotangents = Cotangents { log_probs: vec![-1.0; scores.log_probs.len()], ..Cotangents::default() };
     engine.backward(&cotangents).unwrap();
     -scores.log_probs.iter().map(|&p| f64::from(p)).sum::<f64>()
 }
@@ -234,3 +234,34 @@ pub(crate) fn read_gradients(engine: &dyn Engine) -> Vec<f32> {
         .unwrap();
     all
 }
+
+/// A tokenizer of as many tokens as the golden models have: `<pad>`, `<s>`, `</s>`, then letters.
+pub(crate) fn byte_text() -> TextAssets {
+    let specials = ["<pad>", "<s>", "</s>"];
+    let letters = ('\u{100}'..).map(String::from);
+    let names = specials.map(String::from).into_iter().chain(letters).take(VOCABULARY);
+    let vocabulary: serde_json::Map<String, Json> = names.zip(0..).map(|(token, id)| (token, json!(id))).collect();
+    let added: Vec<Json> = (0..)
+        .zip(specials)
+        .map(|(id, content)| {
+            json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                   "normalized": false, "special": true})
+        })
+        .collect();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                  "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary,
+                  "merges": []},
+    });
+    TextAssets {
+        tokenizer_json: tokenizer.to_string().into_bytes(),
+        tokenizer_config: json!({"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>"}),
+        chat_template: None,
+        generation_config: json!({}),
+    }
+}
+
+/// Of the golden models.
+const VOCABULARY: usize = 48;

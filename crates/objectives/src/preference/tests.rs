@@ -129,7 +129,7 @@ fn at_step_0_policy_is_reference() {
         close("f-dpo", FDpo { beta: 0.1, divergence }.loss(&pair).loss, LN_2, 1e-12);
     }
     let exo = Exo { beta: 0.1, label_smoothing: 0.001 };
-    close("exo", exo.loss(&pair).loss, -LN_2 - (0.999_f64.ln() + 0.001_f64.ln()) / 2.0, 1e-12);
+    close("exo", exo.loss(&pair).loss, -LN_2 - f64::midpoint(0.999_f64.ln(), 0.001_f64.ln()), 1e-12);
     close("nca", Nca { beta: 0.1 }.loss(&pair).loss, 2.0 * LN_2, 1e-12);
     close("sppo", Sppo { beta: 0.1 }.loss(&pair).loss, 50.0, 1e-12);
     close("apo-zero", Apo { form: apo::Form::Zero, beta: 0.1 }.loss(&pair).loss, 1.0, 1e-12);

@@ -38,9 +38,8 @@ pub struct Ranked {
     pub margin: f64,
 }
 
-/// Loss of a micro-batch, each prompt counting once; `Outcome::d_log_probs` is empty and the second part holds the
-/// derivative with respect to each reward of each prompt.
-pub fn loss(method: &BradleyTerry, prompts: &[Ranked]) -> (Outcome, Vec<f32>) {
+/// Loss of a micro-batch, each prompt counting once; `Outcome::d_values` has one entry for each reward of each prompt.
+pub fn loss(method: &BradleyTerry, prompts: &[Ranked]) -> Outcome {
     let mut total = Reduced::default();
     let mut d_rewards = Vec::new();
     let (mut accurate, mut margins, mut rewards) = (Reduced::default(), Reduced::default(), Reduced::default());
@@ -77,7 +76,7 @@ pub fn loss(method: &BradleyTerry, prompts: &[Ranked]) -> (Outcome, Vec<f32>) {
     }
     let metrics = [("accuracy", accurate), ("margin", margins), ("mean_reward", rewards)];
     let metrics = metrics.into_iter().map(|(name, value)| Metric { name, value }).collect();
-    (Outcome { loss: total, metrics, d_log_probs: Vec::new() }, d_rewards)
+    Outcome { loss: total, metrics, d_log_probs: Vec::new(), d_values: d_rewards }
 }
 
 #[cfg(test)]
@@ -90,7 +89,7 @@ mod tests {
     }
 
     fn value(method: &BradleyTerry, prompt: Ranked) -> f64 {
-        loss(method, &[prompt]).0.loss.sum
+        loss(method, &[prompt]).loss.sum
     }
 
     /// Oracle O7: the mean of `-log σ(r_i - r_j)` over all `C(4, 2)` pairs.
@@ -98,12 +97,12 @@ mod tests {
     fn k_wise_loss_is_the_mean_over_all_pairs() {
         let softplus = |x: f64| (1.0 + (-x).exp()).ln();
         let by_hand = [1.25, 0.75, 2.5, -0.5, 1.25, 1.75].map(softplus).iter().sum::<f64>() / 6.0;
-        let (outcome, slopes) = loss(&BradleyTerry::default(), &[four()]);
+        let outcome = loss(&BradleyTerry::default(), &[four()]);
         assert!((outcome.loss.sum - by_hand).abs() < 1e-12);
         assert_eq!(outcome.loss.count, 1.0);
         assert_eq!(outcome.metrics[0].value, Reduced::new(5.0, 6.0));
         // Rewards are free up to a constant.
-        assert!(slopes.iter().sum::<f32>().abs() < 1e-6);
+        assert!(outcome.d_values.iter().sum::<f32>().abs() < 1e-6);
     }
 
     /// O7: the order in which responses are listed does not matter.
@@ -116,17 +115,17 @@ mod tests {
         }
         shuffled.pairs = four().pairs.into_iter().map(|(i, j)| (places[i], places[j])).collect();
         let method = BradleyTerry { margin_weight: 1.0, label_smoothing: 0.1, centring: 0.01 };
-        let ((a, a_slopes), (b, b_slopes)) = (loss(&method, &[four()]), loss(&method, &[shuffled]));
+        let (a, b) = (loss(&method, &[four()]), loss(&method, &[shuffled]));
         assert!((a.loss.sum - b.loss.sum).abs() < 1e-12);
         for (place, &to) in places.iter().enumerate() {
-            assert!((a_slopes[place] - b_slopes[to]).abs() < 1e-7);
+            assert!((a.d_values[place] - b.d_values[to]).abs() < 1e-7);
         }
     }
 
     #[test]
     fn derivatives() {
         let method = BradleyTerry { margin_weight: 1.0, label_smoothing: 0.1, centring: 0.05 };
-        let slopes = loss(&method, &[four()]).1;
+        let slopes = loss(&method, &[four()]).d_values;
         for (index, slope) in slopes.iter().enumerate() {
             let moved = |by: f32| {
                 let mut prompt = four();
@@ -143,6 +142,6 @@ mod tests {
         let equal = Ranked { rewards: vec![0.3, 0.3], pairs: vec![(0, 1)], margin: 0.0 };
         assert_eq!(value(&BradleyTerry::default(), equal), std::f64::consts::LN_2);
         let tied = Ranked { rewards: vec![0.3, 0.9], pairs: vec![], margin: 0.0 };
-        assert_eq!(loss(&BradleyTerry::default(), &[tied]).0.loss, Reduced::default());
+        assert_eq!(loss(&BradleyTerry::default(), &[tied]).loss, Reduced::default());
     }
 }

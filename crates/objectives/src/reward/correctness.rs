@@ -15,11 +15,11 @@
 use crate::preference::logistic;
 use crate::{Metric, Outcome, Reduced};
 
-/// Loss of a micro-batch, each label counting once, and its derivative with respect to each value.
-pub fn loss(values: &[f32], correct: &[bool]) -> (Outcome, Vec<f32>) {
+/// Loss of a micro-batch, each label counting once, and in `Outcome::d_values` its derivative with respect to each value.
+pub fn loss(values: &[f32], correct: &[bool]) -> Outcome {
     let mut total = Reduced::default();
     let mut accurate = Reduced::default();
-    let slopes = values
+    let d_values = values
         .iter()
         .zip(correct)
         .map(|(&value, &correct)| {
@@ -31,7 +31,7 @@ pub fn loss(values: &[f32], correct: &[bool]) -> (Outcome, Vec<f32>) {
         })
         .collect();
     let metrics = vec![Metric { name: "accuracy", value: accurate }];
-    (Outcome { loss: total, metrics, d_log_probs: Vec::new() }, slopes)
+    Outcome { loss: total, metrics, d_log_probs: Vec::new(), d_values }
 }
 
 /// `Σ_s log σ(v_s)`: how likely all steps are right.
@@ -45,12 +45,14 @@ mod tests {
 
     #[test]
     fn values_and_derivatives() {
-        let (outcome, slopes) = loss(&[0.0, 2.0, -1.0], &[true, false, false]);
+        let outcome = loss(&[0.0, 2.0, -1.0], &[true, false, false]);
         let by_hand = std::f64::consts::LN_2 + (1.0 + 2.0_f64.exp()).ln() + (1.0 + (-1.0_f64).exp()).ln();
         assert!((outcome.loss.sum - by_hand).abs() < 1e-12);
         assert_eq!(outcome.loss.count, 3.0);
         assert_eq!(outcome.metrics[0].value.sum, 1.0);
-        for (slope, wanted) in slopes.iter().zip([-0.5, 1.0 / (1.0 + (-2.0_f64).exp()), 1.0 / (1.0 + 1.0_f64.exp())]) {
+        for (slope, wanted) in
+            outcome.d_values.iter().zip([-0.5, 1.0 / (1.0 + (-2.0_f64).exp()), 1.0 / (1.0 + 1.0_f64.exp())])
+        {
             assert!((f64::from(*slope) - wanted).abs() < 1e-6);
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! * [`bradley_terry`]: a scalar at the last real token, from ranked responses.
 //! * [`correctness`]: the probability that an outcome (ORM) or each step (PRM) is right.
+//! * [`report`]: what a trained reward model is worth on held-out comparisons.
 
 pub mod bradley_terry;
 pub mod correctness;
+pub mod report;

@@ -41,6 +41,7 @@ struct Pending {
 #[derive(Default)]
 struct Builder {
     forest: Forest,
+    has_empty_branch: bool,
 }
 
 impl Builder {
@@ -71,11 +72,18 @@ impl Builder {
             let targets = rows.iter().zip(predicted).filter(|(_, (_, weight))| **weight != 0.0);
             let targets = targets.map(|(&row, (&token, &weight))| Target { row, token, branch, weight });
             self.forest.targets.extend(targets);
+            match rows.last() {
+                Some(&row) => self.forest.ends.push(row),
+                None => self.has_empty_branch = true,
+            }
         }
     }
 
     fn finish(mut self) -> Forest {
         self.forest.targets.sort_by_key(|target| (target.row, target.branch));
+        if self.has_empty_branch {
+            self.forest.ends.clear();
+        }
         self.forest
     }
 }
@@ -127,6 +135,7 @@ mod tests {
         let targets: Vec<_> = forest.targets.iter().map(|t| (t.row, t.token, t.branch)).collect();
         assert_eq!(targets, [(1, 3, 0), (1, 3, 1), (2, 4, 0), (2, 6, 1), (3, 5, 0)]);
         assert_eq!(forest.positions(), [0, 1, 2, 3, 4, 3]);
+        assert_eq!(forest.ends, [4, 5]);
         let stats = forest.stats(&[&a, &b]);
         assert_eq!((stats.saved_tokens(), stats.trees, stats.runs, stats.targets), (3, 1, 3, 5));
     }
@@ -137,6 +146,7 @@ mod tests {
         let forest = Forest::from_sequences(&[&a, &b]);
         assert_eq!(forest.runs, [run(None, 0, 2, 0), run(Some(0), 2, 1, 2)]);
         assert_eq!(forest.targets, [Target { row: 1, token: 3, branch: 1, weight: 1.0 }]);
+        assert_eq!(forest.ends, [1, 2], "the shorter one ends inside the longer one's path");
     }
 
     #[test]

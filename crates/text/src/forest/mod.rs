@@ -49,6 +49,9 @@ pub struct Forest {
     pub targets: Vec<Target>,
     /// Number of branches; `Target::branch` is below it.
     pub branches: u32,
+    /// The row of each branch's last token, where a scalar head reads it. As many as branches; an empty branch has none
+    /// and makes the list empty.
+    pub ends: Vec<u32>,
 }
 
 /// What sharing prefixes saved.
@@ -71,6 +74,12 @@ impl ForestStats {
 }
 
 impl Forest {
+    /// The same rows with nothing to be predicted: for a scalar head, which reads ends only.
+    #[must_use]
+    pub fn without_targets(self) -> Self {
+        Self { targets: Vec::new(), ..self }
+    }
+
     /// The position of each row: its depth in its tree.
     pub fn positions(&self) -> Vec<u32> {
         self.runs.iter().flat_map(|run| run.position..run.position + run.len).collect()

@@ -98,6 +98,7 @@ mod tests {
             runs: vec![run(None, 0, 2, 0), run(Some(0), 2, 1, 2), run(Some(0), 3, 2, 2)],
             targets: vec![target(1, 3, 0), target(1, 4, 1), target(3, 5, 1)],
             branches: 2,
+            ends: Vec::new(),
         }
     }
 

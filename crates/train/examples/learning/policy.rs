@@ -202,7 +202,8 @@ impl Policy {
         Tuned { seed: self.seed, engine: engine(&self.weights, adapter(), self.seed) }
     }
 
-    /// The answers as a method takes them: ranked by gold reward, or one by one as good and bad.
+    /// The answers as a method takes them: ranked by gold reward, or one by one, good where above
+    /// their prompt's mean.
     fn examples(&self, takes: Takes) -> Vec<Example> {
         let mut examples = Vec::new();
         for (prompt, answers) in self.prompts.iter().zip(&self.answers) {
@@ -219,8 +220,9 @@ impl Policy {
             }
             let encode = |answer: &[u32], record: usize| task::encode(prompt, answer, record as u32);
             if takes == Takes::Single {
+                let mean = scored.iter().map(|(score, _)| score).sum::<f64>() / scored.len() as f64;
                 for (score, answer) in &scored {
-                    let label = Label::Desirable(*score == scored[0].0);
+                    let label = Label::Desirable(*score > mean);
                     examples.push(Example { sequences: vec![encode(answer, examples.len())], label });
                 }
                 continue;

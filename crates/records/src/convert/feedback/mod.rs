@@ -90,8 +90,13 @@ impl Shared {
 
     /// Prompt turns, which are not learned, and the turns of the response.
     fn conversation(&self, prompt: Vec<Message>, response: Vec<Message>, path: &str) -> Result<Record, Fault> {
-        if response.is_empty() {
+        let says = |message: &Message| !message.content.trim().is_empty() || message.tool_calls.is_some();
+        if !response.iter().any(says) {
             return Err(Fault::at(path, "the response is empty", EMPTY_FIX));
+        }
+        if response.iter().all(|message| message.role != Role::Assistant) {
+            let fix = "write the response as an assistant turn";
+            return Err(Fault::at(path, "the response has no assistant turn", fix));
         }
         let mut messages = prompt;
         if let Some(system) = &self.system
@@ -125,6 +130,11 @@ impl Shared {
             (Said::Text(prompt), Said::Messages(turns)) => self.conversation(user(prompt.clone()), turns, path),
         }
     }
+}
+
+/// The fault of two responses that are one.
+fn same(path: &str, other: &str) -> Fault {
+    Fault::at(path, format!("is the same as {other}"), "remove the row: there is nothing to prefer")
 }
 
 const EMPTY_FIX: &str = "write the response, or remove the row";

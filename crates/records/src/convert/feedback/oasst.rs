@@ -3,18 +3,18 @@
 use serde_json::Value;
 
 use super::{Shared, assistant};
-use crate::convert::{Fields, wrong_type};
+use crate::convert::{Fields, missing, structure, wrong_type};
 use crate::{Message, Preference, PreferenceRecord, Provenance, RankedResponse, Role, fault::Fault};
 
 /// One record for each prompt in the tree with two or more ranked replies.
 pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Vec<PreferenceRecord>, Fault> {
     let path = row.column("prompt");
-    let prompt = row.required("prompt")?;
+    let prompt = structure(row.required("prompt")?, path)?.unwrap_or_default();
     if !prompt.is_object() {
         return Err(wrong_type(path, &prompt, "an object with text, role and replies"));
     }
     let mut found = Vec::new();
-    walk(&prompt, Vec::new(), &Shared::plain(provenance), &mut found)?;
+    walk(&prompt, path, Vec::new(), &Shared::plain(provenance), &mut found)?;
     if found.is_empty() {
         let fix = "remove the row, or use it for supervised tuning";
         return Err(Fault::at(path, "no prompt of this tree has two replies with ranks", fix));
@@ -23,9 +23,21 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Vec
 }
 
 /// `before` are the turns above the node. The depth is bounded by the JSON reader's.
-fn walk(node: &Value, before: Vec<Message>, shared: &Shared, found: &mut Vec<PreferenceRecord>) -> Result<(), Fault> {
-    let (Some(text), Some(role)) = (node["text"].as_str(), node["role"].as_str()) else { return Ok(()) };
-    let role = if role == "prompter" { Role::User } else { Role::Assistant };
+fn walk(
+    node: &Value,
+    path: &str,
+    before: Vec<Message>,
+    shared: &Shared,
+    found: &mut Vec<PreferenceRecord>,
+) -> Result<(), Fault> {
+    let Some(text) = node["text"].as_str() else { return Err(missing(&format!("{path}.text"))) };
+    let role = match node["role"].as_str() {
+        Some("prompter" | "user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        _ => {
+            return Err(Fault::at(&format!("{path}.role"), "this is no role of a tree", "write prompter or assistant"));
+        }
+    };
     let mut turns = before;
     turns.push(Message::new(role, text));
     let none = Vec::new();
@@ -41,7 +53,7 @@ fn walk(node: &Value, before: Vec<Message>, shared: &Shared, found: &mut Vec<Pre
         ranked.dedup_by(|a, b| a.1 == b.1);
         if ranked.len() >= 2 && ranked[0].0 < ranked[ranked.len() - 1].0 {
             let response = |(index, (_, text)): (usize, &(u64, &str))| {
-                let record = shared.conversation(turns.clone(), assistant((*text).to_owned()), "prompt.replies")?;
+                let record = shared.conversation(turns.clone(), assistant((*text).to_owned()), path)?;
                 // Ranks in a tree may have gaps; only their order counts.
                 let rank = ranked[..index].windows(2).filter(|pair| pair[0].0 < pair[1].0).count()
                     + usize::from(index > 0 && ranked[index - 1].0 < ranked[index].0);
@@ -56,8 +68,8 @@ fn walk(node: &Value, before: Vec<Message>, shared: &Shared, found: &mut Vec<Pre
             }));
         }
     }
-    for reply in replies {
-        walk(reply, turns.clone(), shared, found)?;
+    for (index, reply) in replies.iter().enumerate() {
+        walk(reply, &format!("{path}.replies[{index}]"), turns.clone(), shared, found)?;
     }
     Ok(())
 }

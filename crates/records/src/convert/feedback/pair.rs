@@ -1,9 +1,9 @@
 //! A chosen and a rejected response, with or without their prompt.
 
-use super::{Said, Shared, pair_of, said};
+use super::{Said, Shared, pair_of, said, same};
 use crate::convert::transcript;
 use crate::convert::{Fields, is_transcript};
-use crate::{Message, PreferenceRecord, Provenance, Record, fault::Fault};
+use crate::{Message, PreferenceRecord, Provenance, Record, Role, fault::Fault};
 
 /// Where no prompt is given, it is what the two conversations begin with, turn by turn; of two texts it is left to be
 /// found among their tokens.
@@ -17,8 +17,7 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     let (margin, confidence) = (row.optional_number("margin")?, row.optional_number("confidence")?);
     let scores = [row.optional_number("score_chosen")?, row.optional_number("score_rejected")?];
     if chosen == rejected {
-        let fix = "remove the row: there is nothing to prefer";
-        return Err(Fault::at(rejected_path, format!("is the same as {chosen_path}"), fix));
+        return Err(same(rejected_path, chosen_path));
     }
     check(row.column("score_chosen"), scores, row.column("confidence"), confidence)?;
     let shared = Shared::take(&mut row, provenance.clone())?;
@@ -26,6 +25,10 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
         (None, Said::Text(chosen), Said::Text(rejected)) if is_transcript(&chosen) && is_transcript(&rejected) => {
             let turns = [transcript::turns(&chosen, chosen_path)?, transcript::turns(&rejected, rejected_path)?];
             (continued(&shared, turns, [chosen_path, rejected_path])?, false)
+        }
+        (None, Said::Text(chosen), Said::Text(rejected)) if is_transcript(&chosen) != is_transcript(&rejected) => {
+            let fix = "write both as transcripts, or neither";
+            return Err(Fault::at(rejected_path, format!("has another form than {chosen_path}"), fix));
         }
         (None, Said::Text(chosen), Said::Text(rejected)) => {
             let text = |text: String, path| match text.trim() {
@@ -42,6 +45,13 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
             if opens_with(&chosen, &prompt) && opens_with(&rejected, &prompt) =>
         {
             (continued(&shared, [chosen, rejected], [chosen_path, rejected_path])?, false)
+        }
+        (Some(Said::Text(_)), Said::Messages(chosen), Said::Messages(rejected))
+            if has_question(&chosen) || has_question(&rejected) =>
+        {
+            let path = if has_question(&chosen) { chosen_path } else { rejected_path };
+            let fix = "begin both conversations with the prompt, or write the answers only";
+            return Err(Fault::at(path, format!("the first turn is the user's, but not {prompt_path}"), fix));
         }
         (Some(prompt), chosen, rejected) if same_form(&chosen, &rejected) => {
             let chosen = shared.record(&prompt, chosen, chosen_path)?;
@@ -63,9 +73,17 @@ fn same_form(a: &Said, b: &Said) -> bool {
     matches!((a, b), (Said::Text(_), Said::Text(_)) | (Said::Messages(_), Said::Messages(_)))
 }
 
+fn opening(messages: &[Message]) -> Option<&Message> {
+    messages.iter().find(|message| message.role != Role::System)
+}
+
 fn opens_with(messages: &[Message], prompt: &str) -> bool {
-    let first = messages.iter().find(|message| message.role != crate::Role::System);
-    messages.len() > 1 && first.is_some_and(|first| first.content.trim() == prompt.trim())
+    messages.len() > 1 && opening(messages).is_some_and(|first| first.content.trim() == prompt.trim())
+}
+
+/// Whether a conversation brings a prompt of its own.
+fn has_question(messages: &[Message]) -> bool {
+    opening(messages).is_some_and(|first| first.role == Role::User)
 }
 
 /// Labels that contradict the data's own scores are reported; which of the two is wrong is not ours to guess.
@@ -96,7 +114,18 @@ fn check(
 /// Two conversations as prompt (the turns they have in common) and responses.
 fn continued(shared: &Shared, turns: [Vec<Message>; 2], paths: [&str; 2]) -> Result<[Record; 2], Fault> {
     let [chosen, rejected] = turns;
+    if chosen == rejected {
+        return Err(same(paths[1], paths[0]));
+    }
     let common = chosen.iter().zip(&rejected).take_while(|(a, b)| a == b).count();
+    if common == 0 {
+        let fix = "begin both with the prompt, or give it in `prompt`";
+        return Err(Fault::at(
+            paths[1],
+            format!("has no turn in common with {}, so there is no prompt", paths[0]),
+            fix,
+        ));
+    }
     let split = |mut turns: Vec<Message>, path: &str| {
         let response = turns.split_off(common);
         if response.is_empty() {

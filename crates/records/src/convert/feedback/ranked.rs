@@ -10,11 +10,12 @@ use crate::{Preference, PreferenceRecord, Provenance, RankedResponse, fault::Fau
 const TEXTS: [&str; 5] = ["response", "text", "content", "value", "completion"];
 const SCORES: [&str; 3] = ["overall_score", "score", "rating"];
 
-/// A response before it is ranked: the smaller its order, the better.
+/// A response before it is ranked.
 struct Candidate {
     said: Said,
-    order: f64,
+    path: String,
     score: Option<f64>,
+    rank: Option<f64>,
 }
 
 pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<PreferenceRecord, Fault> {
@@ -41,28 +42,27 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     for (index, value) in list.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
         let (score, rank) = (scores.as_ref().map(|list| list[index]), ranks.as_ref().map(|list| list[index]));
-        candidates.push(candidate(value, &path, score, rank, index)?);
+        candidates.push(candidate(value, path, score, rank)?);
     }
-    check_scores(&candidates, path)?;
+    let mut candidates = ordered(candidates, path)?;
     // Stable, so that ties keep the order of the file.
-    candidates.sort_by(|a, b| a.order.total_cmp(&b.order));
+    candidates.sort_by(|(a, _), (b, _)| a.total_cmp(b));
     let mut responses: Vec<RankedResponse> = Vec::with_capacity(candidates.len());
     let mut last: Option<f64> = None;
-    for Candidate { said, order, score } in candidates {
+    for (order, Candidate { said, path, score, .. }) in candidates {
         let rank = match (responses.last(), last) {
             (Some(before), Some(last)) => before.rank + u32::from(order > last),
             _ => 0,
         };
         last = Some(order);
-        responses.push(RankedResponse { record: shared.record(&prompt, said, path)?, rank, score });
+        let record = shared.record(&prompt, said, &path)?;
+        if responses.iter().any(|other| other.record == record) {
+            return Err(Fault::at(&path, "two responses are identical", "keep one of them"));
+        }
+        responses.push(RankedResponse { record, rank, score });
     }
     if responses.iter().all(|response| response.rank == 0) {
         return Err(Fault::at(path, "all responses tie", "remove the row: there is nothing to prefer"));
-    }
-    let same = (1..responses.len())
-        .find(|&index| responses[..index].iter().any(|other| other.record == responses[index].record));
-    if same.is_some() {
-        return Err(Fault::at(path, "two responses are identical", "keep one of them"));
     }
     Ok(PreferenceRecord::Ranked(Preference {
         responses,
@@ -73,39 +73,40 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     }))
 }
 
-/// A response's own score or rank counts where no column has them; without any, its place in the list.
-fn candidate(
-    value: Value,
-    path: &str,
-    score: Option<f64>,
-    rank: Option<f64>,
-    index: usize,
-) -> Result<Candidate, Fault> {
+/// A response's own score or rank counts where no column has them.
+fn candidate(value: Value, path: String, score: Option<f64>, rank: Option<f64>) -> Result<Candidate, Fault> {
     let Value::Object(mut fields) = value else {
-        let order = score.map(|score| -score).or(rank).unwrap_or(index as f64);
-        return Ok(Candidate { said: said(value, path)?, order, score });
+        return Ok(Candidate { said: said(value, &path)?, path, score, rank });
     };
     let own = |names: &[&str]| {
-        let found = names.iter().find_map(|name| fields.get(*name).filter(|value| !value.is_null()));
-        found.map(|value| number(value, path)).transpose()
+        let found = names.iter().find_map(|name| Some((name, fields.get(*name).filter(|value| !value.is_null())?)));
+        found.map(|(name, value)| number(value, &format!("{path}.{name}"))).transpose()
     };
     let score = score.map_or_else(|| own(&SCORES), |score| Ok(Some(score)))?;
     let rank = rank.map_or_else(|| own(&["rank"]), |rank| Ok(Some(rank)))?;
-    let text = TEXTS.iter().find_map(|name| fields.remove(*name));
-    let Some(Value::String(text)) = text else {
-        return Err(Fault::at(path, "a response without text", "write {\"text\": \"...\", \"score\": ...}"));
-    };
-    let order = score.map(|score| -score).or(rank).unwrap_or(index as f64);
-    Ok(Candidate { said: Said::Text(text), order, score })
+    match TEXTS.iter().find_map(|name| fields.remove(*name)) {
+        Some(Value::String(text)) => Ok(Candidate { said: Said::Text(text), path, score, rank }),
+        _ => Err(Fault::at(&path, "a response without text", "write {\"text\": \"...\", \"score\": ...}")),
+    }
 }
 
-/// Scores on some responses only cannot be compared with places in the list.
-fn check_scores(candidates: &[Candidate], path: &str) -> Result<(), Fault> {
-    let scored = candidates.iter().filter(|candidate| candidate.score.is_some()).count();
-    if scored == 0 || scored == candidates.len() {
-        return Ok(());
+/// Each response with its order, the smaller the better: by scores, without them by ranks, without either by its place.
+/// Those on some responses only cannot be compared with the other ones' places.
+fn ordered(candidates: Vec<Candidate>, path: &str) -> Result<Vec<(f64, Candidate)>, Fault> {
+    let (count, mut by_score, mut by_rank) = (candidates.len(), 0, 0);
+    for candidate in &candidates {
+        by_score += usize::from(candidate.score.is_some());
+        by_rank += usize::from(candidate.rank.is_some());
     }
-    Err(Fault::at(path, format!("{scored} of {} responses have a score", candidates.len()), "give all of them one"))
+    for (some, what, counts) in [(by_score, "score", true), (by_rank, "rank", by_score == 0)] {
+        if counts && some > 0 && some < count {
+            return Err(Fault::at(path, format!("{some} of {count} responses have a {what}"), "give all of them one"));
+        }
+    }
+    let order = |(index, candidate): (usize, Candidate)| {
+        (candidate.score.map(|score| -score).or(candidate.rank).unwrap_or(index as f64), candidate)
+    };
+    Ok(candidates.into_iter().enumerate().map(order).collect())
 }
 
 /// A list of numbers beside the responses.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Shared, assistant, number, pair_of, user};
+use super::{Shared, assistant, number, pair_of, same, user};
 use crate::convert::{Fields, wrong_type};
 use crate::{PreferenceRecord, Provenance, fault::Fault};
 
@@ -10,6 +10,7 @@ use crate::{PreferenceRecord, Provenance, fault::Fault};
 pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<PreferenceRecord, Fault> {
     let history = row.required_string("history")?;
     let (a, b) = (row.required_string("human_ref_A")?, row.required_string("human_ref_B")?);
+    let (path_a, path_b) = (row.column("human_ref_A"), row.column("human_ref_B"));
     let path = row.column("labels");
     let label: Value = row.required("labels")?;
     let first = match number(&label, path)? {
@@ -19,11 +20,11 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     };
     let scores = [row.optional_number("score_A")?, row.optional_number("score_B")?];
     if a.trim() == b.trim() {
-        return Err(Fault::at("human_ref_B", "is the same as human_ref_A", "remove the row"));
+        return Err(same(path_b, path_a));
     }
     let shared = Shared::plain(provenance.clone());
-    let a = shared.conversation(user(history.clone()), assistant(a), "human_ref_A")?;
-    let b = shared.conversation(user(history), assistant(b), "human_ref_B")?;
+    let a = shared.conversation(user(history.clone()), assistant(a), path_a)?;
+    let b = shared.conversation(user(history), assistant(b), path_b)?;
     let [score_a, score_b] = scores;
     Ok(PreferenceRecord::Ranked(if first {
         pair_of(a, b, [score_a, score_b], provenance)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Said, said, truth};
-use crate::convert::{Fields, string, structure, wrong_type};
+use crate::convert::{Fields, message, string, structure, wrong_type};
 use crate::{PreferenceRecord, Provenance, Stepwise, fault::Fault};
 
 pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<PreferenceRecord, Fault> {
@@ -11,7 +11,10 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
         (row.column("prompt"), row.column("completions"), row.column("labels"));
     let (messages, prompt) = match said(row.required("prompt")?, prompt_path)? {
         Said::Text(prompt) => (Vec::new(), prompt),
-        Said::Messages(messages) => (messages, String::new()),
+        Said::Messages(messages) => {
+            message::check(&messages, prompt_path)?;
+            (messages, String::new())
+        }
     };
     let steps = list(row.required("completions")?, steps_path)?;
     let labels = list(row.required("labels")?, labels_path)?;

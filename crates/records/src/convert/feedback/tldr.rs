@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::{Said, Shared, number, pair_of};
-use crate::convert::{Fields, wrong_type};
+use super::{Said, Shared, number, pair_of, same};
+use crate::convert::{Fields, structure, wrong_type};
 use crate::{PreferenceRecord, Provenance, fault::Fault};
 
 /// The prompt has the form of the paper's appendix B: subreddit, title, post, `TL;DR:`.
 pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<PreferenceRecord, Fault> {
-    let info = row.required("info")?;
+    let (info_path, summaries_path) = (row.column("info"), row.column("summaries"));
+    let info = structure(row.required("info")?, info_path)?.unwrap_or_default();
     let mut prompt = String::new();
     for (name, mark) in [("subreddit", "SUBREDDIT: r/"), ("title", "TITLE: "), ("post", "POST: ")] {
         if let Some(text) = info.get(name).and_then(Value::as_str) {
@@ -18,14 +19,19 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
         }
     }
     if info.get("post").and_then(Value::as_str).is_none() {
-        return Err(Fault::at("info.post", "missing or not a string", "write the post, or remove the row"));
+        return Err(Fault::at(
+            &format!("{info_path}.post"),
+            "missing or not a string",
+            "write the post, or remove the row",
+        ));
     }
     prompt.push_str("TL;DR:");
-    let summaries = row.required("summaries")?;
+    let summaries = structure(row.required("summaries")?, summaries_path)?.unwrap_or_default();
+    let path = |index: usize| format!("{summaries_path}[{index}].text");
     let text = |index: usize| {
-        let path = format!("summaries[{index}].text");
         let text = summaries.get(index).and_then(|summary| summary.get("text")).and_then(Value::as_str);
-        text.map(|text| format!(" {}", text.trim())).ok_or_else(|| Fault::at(&path, "missing", "write both summaries"))
+        text.map(|text| format!(" {}", text.trim()))
+            .ok_or_else(|| Fault::at(&path(index), "missing or not a string", "write both summaries"))
     };
     let (first, second) = (text(0)?, text(1)?);
     let choice: Value = row.required("choice")?;
@@ -35,12 +41,12 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
         _ => return Err(wrong_type(row.column("choice"), &choice, "0 or 1")),
     };
     if first == second {
-        return Err(Fault::at("summaries", "both are the same", "remove the row"));
+        return Err(same(&path(1), &path(0)));
     }
     let shared = Shared::plain(provenance.clone());
     let prompt = Said::Text(prompt);
-    let first = shared.record(&prompt, Said::Text(first), "summaries[0].text")?;
-    let second = shared.record(&prompt, Said::Text(second), "summaries[1].text")?;
+    let first = shared.record(&prompt, Said::Text(first), &path(0))?;
+    let second = shared.record(&prompt, Said::Text(second), &path(1))?;
     let (chosen, rejected) = if better_is_first { (first, second) } else { (second, first) };
     Ok(PreferenceRecord::Ranked(pair_of(chosen, rejected, [None, None], provenance)))
 }
