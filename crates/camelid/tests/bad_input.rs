@@ -87,6 +87,14 @@ fn prefer(workshop: &Workshop, lines: &str) -> Vec<String> {
     run()
 }
 
+/// As [`prefer`], training a reward model.
+fn reward(workshop: &Workshop, lines: &str) -> Vec<String> {
+    prefer(workshop, lines);
+    let text = workshop.read("recipe.toml").replace("kind = \"preference\"", "kind = \"reward\"");
+    workshop.write("recipe.toml", text);
+    run()
+}
+
 cases! {
     preference_unknown_loss: |workshop| prefer(workshop, "loss = \"dppo\"\n");
     preference_setting_of_another_loss: |workshop| prefer(workshop, "loss = \"dpo\"\ntau = 0.1\n");
@@ -116,6 +124,23 @@ cases! {
         workshop.write("pairs.jsonl", row);
         run()
     };
+    preference_with_condition: |workshop| prefer(workshop, "condition = { labels = [\"a\", \"b\"] }\n");
+    preference_with_weighted_source: |workshop| {
+        prefer(workshop, "");
+        let text = workshop.read("recipe.toml").replace("\"pairs.jsonl\"", "[{ path = \"pairs.jsonl\", weight = 2 }]");
+        workshop.write("recipe.toml", text);
+        run()
+    };
+    condition_of_one_label: |workshop| run_with(workshop, "condition = { labels = [\"a\"] }\n");
+    condition_with_a_label_twice: |workshop| run_with(workshop, "condition = { labels = [\"a\", \"a\"] }\n");
+    condition_with_unknown_key: |workshop| run_with(workshop, "condition = { label = [\"a\", \"b\"] }\n");
+    condition_on_demonstrations: |workshop| run_with(workshop, "condition = { labels = [\"a\", \"b\"] }\n");
+    source_weight_of_zero: |workshop| {
+        run_replaced(workshop, "data = \"data.jsonl\"", "data = [{ path = \"data.jsonl\", weight = 0 }]")
+    };
+    reward_unknown_loss: |workshop| reward(workshop, "loss = \"bradley\"\n");
+    reward_setting_of_another_loss: |workshop| reward(workshop, "loss = \"process\"\nmargin_weight = 1\n");
+    reward_process_on_pairs: |workshop| reward(workshop, "loss = \"process\"\n");
     preference_swapped_forms: |workshop| {
         prefer(workshop, "");
         workshop.write("pairs.jsonl", "{\"prompt\": \"Hi\", \"chosen\": \" a\", \"rejected\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n");

@@ -188,3 +188,72 @@ fn a_reward_model_is_trained_reported_saved_and_used() {
         assert_eq!(config["architectures"][0], "LlamaForSequenceClassification");
     }
 }
+
+/// Solutions whose steps say whether they are right.
+#[test]
+fn process_and_outcome_models_learn_what_is_right() {
+    let workshop = Workshop::new();
+    let prompt = |i: usize| json!([{"role": "user", "content": format!("Question {i}?")}]);
+    let steps: String = (0..16)
+        .map(|i| {
+            let labels = [true, i % 2 == 0, i % 4 == 0];
+            let said: Vec<&str> = labels.iter().map(|right| if *right { "yes, fine" } else { "no, never" }).collect();
+            json!({"prompt": prompt(i), "completions": said, "labels": labels}).to_string() + "\n"
+        })
+        .collect();
+    let outcomes: String = (0..16)
+        .map(|i| {
+            let said = json!([{"role": "assistant", "content": if i % 2 == 0 { "yes, fine" } else { "no, never" }}]);
+            json!({"prompt": prompt(i), "completion": said, "label": i % 2 == 0}).to_string() + "\n"
+        })
+        .collect();
+    for (loss, data, labels) in [("process", steps, 12), ("outcome", outcomes, 4)] {
+        workshop.write("pairs.jsonl", data);
+        let recipe = recipe(loss, "lora = { rank = 4 }\n").replace("\"preference\"", "\"reward\"");
+        workshop.write("recipe.toml", recipe);
+        let output = workshop.run(&["run", "recipe.toml", "--restart"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{said}");
+        let metrics = metrics(&workshop);
+        let first = metrics.iter().find(|line| line["loss"].is_number()).unwrap();
+        assert!((first["loss"].as_f64().unwrap() - std::f64::consts::LN_2).abs() < 1e-6, "{first}");
+        let accuracies: Vec<f64> = metrics.iter().filter_map(|line| line["eval_accuracy"].as_f64()).collect();
+        assert!(accuracies[accuracies.len() - 1] > 0.9, "{loss}: {accuracies:?}");
+        let report: Json = serde_json::from_str(&workshop.read("runs/tiny/reward_report.json")).unwrap();
+        assert_eq!((report["solutions"].as_u64(), report["labels"].as_u64()), (Some(4), Some(labels)), "{report}");
+        assert!(said.contains("4 held-out solutions decide nothing"), "{said}");
+    }
+}
+
+/// Good and bad answers are both demonstrations, each behind its label; a source's weight scales its loss.
+#[test]
+fn conditions_and_weights_reach_the_batch() {
+    let workshop = workshop();
+    let plain =
+        recipe("dpo", "lora = { rank = 4 }\nmax_steps = 1\n").replace("\"preference\"\nloss = \"dpo\"", "\"sft\"");
+    workshop.write("recipe.toml", format!("{plain}condition = {{ labels = [\"bad: \", \"so-so: \", \"good: \"] }}\n"));
+    let batch = workshop.succeed(&["inspect", "batch", "recipe.toml"]);
+    workshop.succeed(&["run", "recipe.toml"]);
+    let joined = batch.replace(char::is_whitespace, "");
+    assert!(["bad:", "good:"].iter().all(|label| joined.contains(label)), "{batch}");
+
+    let demonstrations: String =
+        (0..8).map(|i| json!({"prompt": format!("Question {i}?"), "completion": " yes"}).to_string() + "\n").collect();
+    workshop.write("more.jsonl", demonstrations);
+    let first_loss = |source: &str| {
+        let recipe =
+            plain.replace("\"pairs.jsonl\"", source).replace("validation_share = 0.25", "validation_share = 0");
+        workshop.write("recipe.toml", recipe.replace("batch_size = 4", "batch_size = 16"));
+        workshop.succeed(&["run", "recipe.toml", "--restart"]);
+        metrics(&workshop).iter().find_map(|line| line["loss"].as_f64()).unwrap()
+    };
+    workshop.write("other.jsonl", "{\"prompt\": \"Well?\", \"completion\": \" never, never\"}\n");
+    let whole = first_loss("\"more.jsonl\"");
+    // A weight that all share cancels, as its tokens count less too; one that some have does not.
+    assert!((whole - first_loss("[{ path = \"more.jsonl\", weight = 0.5 }]")).abs() < 1e-6);
+    let mixed = |weight: f64| first_loss(&format!("[\"more.jsonl\", {{ path = \"other.jsonl\", weight = {weight} }}]"));
+    let (one, hundred) = (mixed(1.0), mixed(100.0));
+    assert!((one - hundred).abs() > 1e-3 && (whole - one).abs() > 1e-6, "{whole} {one} {hundred}");
+    let labelled = first_loss("[{ path = \"more.jsonl\", condition = \"GPT4: \" }]");
+    assert!((whole - labelled).abs() > 1e-4, "{whole} {labelled}");
+}

@@ -44,6 +44,7 @@
 //!
 //! This crate knows no tokenizer: whether a record has anything to learn is decided where it is tokenised.
 
+mod condition;
 mod convert;
 mod dataset;
 mod error;
@@ -56,6 +57,7 @@ mod record;
 mod rows;
 mod write;
 
+pub use condition::{Condition, ConditionBy, conditioned};
 pub use dataset::{Dataset, ReadOptions, Reject};
 pub use error::RecordError;
 pub use format::{Format, UnknownFormat};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Map;
 
-use crate::{Format, Message, Provenance, Record, Reject};
+use crate::{Conversation, Format, Message, Provenance, Record, Reject, Role};
 
 /// Ranked responses to one prompt; a pair is the list of two.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,6 +57,23 @@ pub struct Stepwise {
     /// One for each step.
     pub labels: Vec<bool>,
     pub provenance: Provenance,
+}
+
+impl Stepwise {
+    /// The solution up to each step, as records of their own: what a process reward model judges.
+    pub fn prefixes(&self) -> Vec<Record> {
+        let upto = |end: usize| {
+            let solution = self.steps[..end].join("\n");
+            let provenance = self.provenance.clone();
+            if self.messages.is_empty() {
+                return Record::Completion { prompt: self.prompt.clone(), completion: solution, provenance };
+            }
+            let context = self.messages.iter().cloned().map(|message| Message { weight: Some(0.0), ..message });
+            let messages = context.chain([Message::new(Role::Assistant, solution)]).collect();
+            Record::Conversation(Conversation { messages, tools: None, template_arguments: Map::new(), provenance })
+        };
+        (1..=self.steps.len()).map(upto).collect()
+    }
 }
 
 /// One example of feedback.

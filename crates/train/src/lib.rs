@@ -30,7 +30,7 @@ pub use order::{Order, below, split, stream};
 pub use plan::TrainingPlan;
 pub use preference::PreferenceTask;
 pub use reference::{Reference, Source as ReferenceSource};
-pub use reward::{RewardTask, rewards};
+pub use reward::{CorrectnessTask, RewardTask, correct, rewards};
 pub use run_directory::RunDirectory;
 pub use schedule::{Schedule, Shape};
 pub use sft::SftTask;

@@ -1,8 +1,10 @@
-//! Reward modelling as a task: every response of a prompt in one tree, a scalar at the end of each.
+//! Reward modelling as a task: every response of a prompt, or every step of a solution, in one tree, a scalar at the end of
+//! each.
 
 use camelid_model::{Engine, Want};
 use camelid_objectives::Outcome;
 use camelid_objectives::reward::bradley_terry::{BradleyTerry, Ranked, loss};
+use camelid_objectives::reward::correctness;
 use camelid_text::Forest;
 
 use crate::TrainError;
@@ -37,6 +39,38 @@ impl Task for RewardTask {
             prompts.push(Ranked { rewards, pairs: ranking.pairs.clone(), margin: ranking.margin });
         }
         Ok(loss(&self.method, &prompts))
+    }
+}
+
+/// Outcomes or steps that are right or wrong; a value above 0 says right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CorrectnessTask;
+
+/// Whether each sequence of an example is right.
+pub fn correct(example: &Example) -> Result<Vec<bool>, TrainError> {
+    match &example.label {
+        Label::Desirable(desirable) => Ok(vec![*desirable]),
+        Label::Steps(labels) => Ok(labels.clone()),
+        Label::Ranked(_) | Label::None => Err(TrainError::Data {
+            reason: format!("record {} has no label", example.record() + 1),
+            fix: "give this stage labelled answers (prompt, completion, label) or steps (prompt, completions, labels)"
+                .into(),
+        }),
+    }
+}
+
+impl Task for CorrectnessTask {
+    fn score(
+        &mut self,
+        engine: &mut dyn Engine,
+        examples: &[&Example],
+        forest: &Forest,
+        want: Want,
+    ) -> Result<Outcome, TrainError> {
+        let forest = forest.clone().without_targets();
+        let values = engine.forward(&forest, Want { values: true, ..want })?.values;
+        let labels: Result<Vec<Vec<bool>>, TrainError> = examples.iter().map(|example| correct(example)).collect();
+        Ok(correctness::loss(&values, &labels?.concat()))
     }
 }
 

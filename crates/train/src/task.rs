@@ -23,6 +23,8 @@ pub enum Label {
     Ranked(Ranking),
     /// Feedback on a single response.
     Desirable(bool),
+    /// Whether each sequence, a solution up to one of its steps, is right so far.
+    Steps(Vec<bool>),
 }
 
 /// How the responses to one prompt compare.

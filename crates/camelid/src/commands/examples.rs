@@ -11,6 +11,8 @@ pub(crate) enum Wanted {
     Groups(PairChoice),
     /// Single responses with a label.
     Single,
+    /// Solutions with a label for each step.
+    Steps,
 }
 
 /// The records of all responses, in one list, to be encoded together.
@@ -71,8 +73,15 @@ pub(crate) fn line_up(
                     "use loss = \"kto\" or \"bco\"",
                 ));
             }
+            (PreferenceRecord::Stepwise(solution), Wanted::Steps) => {
+                lined.push(solution.prefixes(), Label::Steps(solution.labels), false, provenance);
+            }
+            (_, Wanted::Steps) => {
+                rejects.push(refused("the solution's steps have no labels", "use loss = \"outcome\", or another file"));
+            }
             (PreferenceRecord::Stepwise(_), _) => {
-                rejects.push(refused("labels of steps train a reward model, not a policy", "use another file"));
+                let fix = "use a reward stage with loss = \"process\", or another file";
+                rejects.push(refused("labels of steps train a process reward model only", fix));
             }
         }
     }

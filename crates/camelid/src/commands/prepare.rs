@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use camelid_records::{Dataset, PreferenceSet, Record, Reject, read, read_preferences};
+use camelid_records::{Dataset, PreferenceSet, Record, Reject, conditioned, read, read_preferences};
 use camelid_text::{Encoded, EncodedSet, Forest, Text, encode_all, pack};
 use camelid_train::{Example, Order, below, split, stream};
 
 use super::examples::{Wanted, line_up};
 use crate::models;
-use crate::recipe::{DataSource, Objective, Plan, StagePlan};
+use crate::recipe::{DataSource, Objective, Plan, RewardPlan, StagePlan};
 
 /// A stage's data as tokens.
 pub(crate) struct Prepared {
@@ -74,18 +74,21 @@ impl Reader<'_> {
                 let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
                 self.preferences(sources, wanted, report)
             }
-            Objective::Reward(reward) => self.preferences(sources, Wanted::Groups(reward.pairs), report),
+            Objective::Reward(RewardPlan::BradleyTerry { pairs, .. }) => {
+                self.preferences(sources, Wanted::Groups(*pairs), report)
+            }
+            Objective::Reward(RewardPlan::Outcome) => self.preferences(sources, Wanted::Single, report),
+            Objective::Reward(RewardPlan::Process) => self.preferences(sources, Wanted::Steps, report),
         }
     }
 
     fn demonstrations(&mut self, sources: &[DataSource], report: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Example>> {
-        let mut records = Vec::new();
+        let (mut records, mut factors) = (Vec::new(), Vec::new());
         for source in sources {
-            let Dataset { format, records: read, rejects } = read(&source.path, &source.read_options())?;
-            report(&counted(source, read.len(), format.name(), rejects.len()));
-            self.rows += read.len() + rejects.len();
-            records.extend(read);
-            self.rejects.extend(rejects);
+            let read = self.read(source, report)?;
+            factors.extend(std::iter::repeat_n(source.weight.unwrap_or(1.0), read.len()));
+            let label = source.condition.as_deref().unwrap_or_default();
+            records.extend(read.into_iter().map(|record| conditioned(record, label)));
         }
         let EncodedSet { sequences, rejects, .. } = self.encode(&records)?;
         self.rejects.extend(rejects.into_iter().map(|(index, reason)| Reject {
@@ -96,8 +99,29 @@ impl Reader<'_> {
         }));
         let first = self.names.len() as u32;
         self.names.extend(records.iter().map(|record| record.provenance().to_string()));
-        let numbered = |sequence: Encoded| Encoded { record: first + sequence.record, ..sequence };
+        let numbered = |mut sequence: Encoded| {
+            sequence.weights.iter_mut().for_each(|weight| *weight *= factors[sequence.record as usize]);
+            Encoded { record: first + sequence.record, ..sequence }
+        };
         Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
+    }
+
+    /// One source's demonstrations; of feedback, each response behind the label that says how good it is.
+    fn read(&mut self, source: &DataSource, report: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Record>> {
+        let (format, read, rejects) = if let Some(condition) = &self.stage.condition {
+            let PreferenceSet { format, records, mut rejects } =
+                read_preferences(&source.path, &source.read_options())?;
+            let (records, refused) = condition.apply(records);
+            rejects.extend(refused);
+            (format, records, rejects)
+        } else {
+            let Dataset { format, records, rejects } = read(&source.path, &source.read_options())?;
+            (format, records, rejects)
+        };
+        report(&counted(source, read.len(), format.name(), rejects.len()));
+        self.rows += read.len() + rejects.len();
+        self.rejects.extend(rejects);
+        Ok(read)
     }
 
     fn preferences(

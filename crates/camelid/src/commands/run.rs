@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::prepare::{Prepared, first_examples, prepare, write_rejects};
-use super::reward_report::{self, reward_report};
+use super::reward_report::reward_report;
 use super::task::StageTask;
 use super::watch::Watch;
 use crate::cli::RunArgs;
@@ -189,13 +189,13 @@ impl StageRun<'_> {
             None
         };
         if let Some(report) = &report {
-            directory.write("reward_report.json", &format!("{:#}\n", reward_report::to_json(report)))?;
+            directory.write("reward_report.json", &format!("{:#}\n", report.to_json()))?;
         }
         let result = self.save(engine)?;
         directory.write("finished.json", &serde_json::to_string(&Finished { run_hash, steps })?)?;
         eprintln!("{}", watch.summary());
         if let Some(report) = &report {
-            eprintln!("{}", reward_report::to_text(report));
+            eprintln!("{}", report.to_text());
         }
         eprintln!("peak memory {:.0} MB; the model is in {}", process_memory::peak_megabytes(), result.display());
         Ok(Some(result))

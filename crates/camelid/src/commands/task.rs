@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use camelid_model::{Engine, Tuning};
-use camelid_train::{Example, PreferenceTask, Reference, ReferenceSource, RewardTask, SftTask, Task, UnpairedTask};
+use camelid_train::{
+    CorrectnessTask, Example, PreferenceTask, Reference, ReferenceSource, RewardTask, SftTask, Task, UnpairedTask,
+};
 
 use super::prepare::Prepared;
 use crate::recipe::{Built, Objective, StagePlan};
@@ -13,6 +15,7 @@ pub(crate) enum StageTask {
     Preference(PreferenceTask),
     Unpaired(UnpairedTask),
     Reward(RewardTask),
+    Correctness(CorrectnessTask),
 }
 
 impl StageTask {
@@ -20,7 +23,12 @@ impl StageTask {
     pub(crate) fn new(stage: &StagePlan, directory: &Path, run_hash: &str) -> Self {
         let loss = match &stage.objective {
             Objective::Sft(reduction) => return Self::Sft(SftTask { reduction: *reduction }),
-            Objective::Reward(reward) => return Self::Reward(RewardTask { method: reward.method() }),
+            Objective::Reward(reward) => {
+                return match reward.bradley_terry() {
+                    Some(method) => Self::Reward(RewardTask { method }),
+                    None => Self::Correctness(CorrectnessTask),
+                };
+            }
             Objective::Preference(loss) => loss,
         };
         let source = match stage.tuning {
@@ -40,6 +48,7 @@ impl StageTask {
             Self::Preference(task) => task,
             Self::Unpaired(task) => task,
             Self::Reward(task) => task,
+            Self::Correctness(task) => task,
         }
     }
 

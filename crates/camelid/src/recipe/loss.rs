@@ -24,7 +24,6 @@ use camelid_objectives::preference::{
     sppo::Sppo,
     unlikelihood::Unlikelihood,
 };
-use camelid_objectives::reward::bradley_terry::BradleyTerry;
 use camelid_records::PairChoice;
 use camelid_train::UnpairedMethod;
 use serde::Serialize;
@@ -292,49 +291,6 @@ pub(crate) fn resolve_loss(place: &str, spec: &StageSpec) -> Result<LossPlan, Re
     let plan = LossPlan { name: loss.name, settings, pairs, build: loss.build };
     if spec.pairs.is_some() && plan.is_unpaired() {
         return error(format!("`pairs` is set but {name} takes single responses"), "remove it".into());
-    }
-    Ok(plan)
-}
-
-/// A reward stage, resolved.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct RewardPlan {
-    pub(crate) margin_weight: f64,
-    pub(crate) label_smoothing: f64,
-    pub(crate) centring: f64,
-    pub(crate) pairs: PairChoice,
-}
-
-impl RewardPlan {
-    pub(crate) fn method(self) -> BradleyTerry {
-        let Self { margin_weight, label_smoothing, centring, .. } = self;
-        BradleyTerry { margin_weight, label_smoothing, centring }
-    }
-}
-
-/// Reads a reward stage's settings; those of preference losses are errors.
-pub(crate) fn resolve_reward(place: &str, spec: &StageSpec) -> Result<RewardPlan, RecipeError> {
-    const OWN: [&str; 4] = ["margin_weight", "label_smoothing", "centring", "pairs"];
-    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
-    if let Some(key) = preference_keys(spec).into_iter().find(|key| !OWN.contains(key)) {
-        return error(
-            format!("`{key}` is no setting of a reward stage"),
-            "remove it; it has margin_weight, label_smoothing, centring, pairs",
-        );
-    }
-    let plan = RewardPlan {
-        margin_weight: spec.margin_weight.unwrap_or(0.0),
-        label_smoothing: spec.label_smoothing.unwrap_or(0.0),
-        centring: spec.centring.unwrap_or(0.0),
-        pairs: spec.pairs.unwrap_or(PairChoice::All),
-    };
-    for (key, value) in [("margin_weight", plan.margin_weight), ("centring", plan.centring)] {
-        if !(value >= 0.0 && value.is_finite()) {
-            return error(format!("`{key}` is {value}"), "use a number from 0 up");
-        }
-    }
-    if !(0.0..0.5).contains(&plan.label_smoothing) {
-        return error(format!("`label_smoothing` is {}", plan.label_smoothing), "use a share from 0 to below 0.5");
     }
     Ok(plan)
 }

@@ -4,14 +4,17 @@ use std::path::{Path, PathBuf};
 
 use camelid_kernels::Compute;
 use camelid_model::{LowRank, MomentType, Tuning};
+use camelid_records::Condition;
 use camelid_text::{Learn, Overlong, SpanPolicy};
 use camelid_train::Reduction;
 
 use super::RecipeError;
-use super::loss::{LossPlan, RewardPlan, preference_keys, resolve_loss, resolve_reward};
+use super::loss::{LossPlan, preference_keys, resolve_loss};
+use super::reward::{RewardPlan, resolve_reward};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
-    LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, StageKind, StageSpec, TuneSpec,
+    LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, SourceTable, Sources, StageKind,
+    StageSpec, TuneSpec,
 };
 use super::training::resolve_training;
 use crate::machine;
@@ -43,6 +46,8 @@ pub(crate) struct StagePlan {
     pub(crate) neftune_alpha: f32,
     pub(crate) moments: MomentType,
     pub(crate) objective: Objective,
+    /// Demonstrations are responses behind labels that say how good they are.
+    pub(crate) condition: Option<Condition>,
     pub(crate) training: camelid_train::TrainingPlan,
     pub(crate) sample_prompts: Vec<String>,
     pub(crate) sample_tokens: usize,
@@ -145,6 +150,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         neftune_alpha,
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
         objective,
+        condition: resolve_condition(place, spec)?,
         training,
         sample_prompts,
         sample_tokens,
@@ -166,6 +172,16 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
             })),
         },
         StageKind::Preference | StageKind::Reward => {
+            let of_sources = |key: &str, is_set: fn(&SourceTable) -> bool| {
+                let used = spec.data.tables().chain(spec.validation_data.iter().flat_map(Sources::tables)).any(is_set);
+                used.then(|| key.to_owned())
+            };
+            let key = of_sources("weight", |table| table.weight.is_some())
+                .or_else(|| of_sources("condition", |table| table.condition.is_some()));
+            if let Some(key) = key {
+                let what = format!("`{key}` of a source is not read by a {} stage", spec.kind.name());
+                return error(what, "remove it; demonstrations (kind = \"sft\") can be weighted and conditioned");
+            }
             let sft_only = [
                 ("reduction", spec.reduction.is_some()),
                 ("learn", spec.learn.is_some()),
@@ -192,6 +208,26 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
             Ok(Objective::Preference(loss))
         }
     }
+}
+
+/// Labels, each different and none empty.
+fn resolve_condition(place: &str, spec: &StageSpec) -> Result<Option<Condition>, RecipeError> {
+    let Some(condition) = &spec.condition else { return Ok(None) };
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    if spec.kind != StageKind::Sft {
+        let what = format!("`condition` is not a key of a {} stage", spec.kind.name());
+        return error(what, "remove it, or set kind = \"sft\"");
+    }
+    let labels = &condition.labels;
+    let fix = "give labels from worst to best, such as [\"<|bad|> \", \"<|good|> \"]";
+    if labels.len() < 2 {
+        return error(format!("`condition.labels` has {} entries", labels.len()), fix);
+    }
+    let repeated = (1..labels.len()).find(|&index| labels[..index].contains(&labels[index]));
+    if let Some(index) = repeated {
+        return error(format!("`condition.labels` has {:?} twice", labels[index]), fix);
+    }
+    Ok(Some(condition.clone()))
 }
 
 fn resolve_spans(place: &str, spec: &StageSpec) -> Result<SpanPolicy, RecipeError> {

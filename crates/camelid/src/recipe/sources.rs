@@ -7,10 +7,10 @@ use camelid_records::{Format, ReadOptions};
 use serde::Serialize;
 
 use super::RecipeError;
-use super::spec::{Source, Sources};
+use super::spec::{Source, SourceTable, Sources};
 
 /// A file of records and how to read it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct DataSource {
     pub(crate) path: PathBuf,
     /// Absent: found from the first rows and reported.
@@ -20,6 +20,12 @@ pub(crate) struct DataSource {
     pub(crate) columns: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) limit: Option<usize>,
+    /// Factor on the loss of its demonstrations.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) weight: Option<f32>,
+    /// Text in front of each of its prompts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) condition: Option<String>,
 }
 
 impl DataSource {
@@ -47,24 +53,31 @@ pub(crate) fn resolve_sources(
 }
 
 fn resolve_source(recipe: &Path, place: &str, key: &str, source: Source) -> Result<DataSource, RecipeError> {
-    let (path, format, columns, limit) = match source {
-        Source::Path(path) => (path, None, BTreeMap::new(), None),
-        Source::Table(table) => (table.path, table.format, table.columns, table.limit),
+    let source = match source {
+        Source::Path(path) => DataSource { path, ..DataSource::default() },
+        Source::Table(SourceTable { path, format, columns, limit, weight, condition }) => {
+            DataSource { path, format, columns, limit, weight, condition }
+        }
     };
-    let beside = recipe.parent().unwrap_or(Path::new("")).join(&path);
+    let path = &source.path;
+    let beside = recipe.parent().unwrap_or(Path::new("")).join(path);
     let Some(found) = [path.clone(), beside].into_iter().find(|candidate| candidate.exists()) else {
         let what = format!("`{key}`: the file {} does not exist", path.display());
-        return Err(RecipeError::new(place.to_owned(), what, near_files(&path)));
+        return Err(RecipeError::new(place.to_owned(), what, near_files(path)));
     };
     if found.is_dir() {
         let what = format!("`{key}`: {} is a folder", found.display());
         return Err(RecipeError::new(place.to_owned(), what, "name the files inside it, as a list"));
     }
-    if limit == Some(0) {
+    if source.limit == Some(0) {
         let what = format!("`{key}`: limit = 0 reads nothing from {}", found.display());
         return Err(RecipeError::new(place.to_owned(), what, "leave limit out to read all rows"));
     }
-    Ok(DataSource { path: found, format, columns, limit })
+    if let Some(weight) = source.weight.filter(|weight| !(*weight > 0.0 && weight.is_finite())) {
+        let what = format!("`{key}`: the weight of {} is {weight}", found.display());
+        return Err(RecipeError::new(place.to_owned(), what, "use a number above 0; 1 is usual"));
+    }
+    Ok(DataSource { path: found, ..source })
 }
 
 /// Suggests the file most like the one that is missing.

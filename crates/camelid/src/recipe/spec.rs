@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use camelid_model::MomentType;
-use camelid_records::{Format, PairChoice, Role};
+use camelid_records::{Condition, Format, PairChoice, Role};
 use serde::Deserialize;
 
 use crate::cli::ComputeChoice;
@@ -59,7 +59,8 @@ impl StageKind {
 pub(crate) struct StageSpec {
     pub(crate) kind: StageKind,
 
-    /// Of a preference stage: `dpo` (the default), `ipo`, `kto` ...; the settings below belong to some losses only.
+    /// Of a preference stage: `dpo` (the default), `ipo`, `kto` ...; of a reward stage: `bradley-terry` (the default),
+    /// `outcome`, `process`. The settings below belong to some losses only.
     pub(crate) loss: Option<String>,
     pub(crate) beta: Option<f64>,
     pub(crate) label_smoothing: Option<f64>,
@@ -78,6 +79,9 @@ pub(crate) struct StageSpec {
     pub(crate) centring: Option<f64>,
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
+
+    /// Of an sft stage on feedback: labels that say how good a response is, in front of its prompt.
+    pub(crate) condition: Option<Condition>,
 
     /// One file, or a list of files and tables.
     pub(crate) data: Sources,
@@ -152,6 +156,20 @@ pub(crate) enum Sources {
     List(Vec<Source>),
 }
 
+impl Sources {
+    /// Those that are tables.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &SourceTable> {
+        let list = match self {
+            Self::One(source) => std::slice::from_ref(source),
+            Self::List(list) => list,
+        };
+        list.iter().filter_map(|source| match source {
+            Source::Table(table) => Some(table),
+            Source::Path(_) => None,
+        })
+    }
+}
+
 /// One file of records.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
@@ -170,6 +188,10 @@ pub(crate) struct SourceTable {
     pub(crate) columns: BTreeMap<String, String>,
     /// Read at most this many rows.
     pub(crate) limit: Option<usize>,
+    /// Factor on the loss of its demonstrations.
+    pub(crate) weight: Option<f32>,
+    /// Text in front of each of its prompts.
+    pub(crate) condition: Option<String>,
 }
 
 #[derive(Clone, Debug)]

@@ -46,14 +46,18 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         Objective::Preference(loss) => json!(loss),
         Objective::Reward(reward) => json!(reward),
     };
-    json!({
+    let mut view = json!({
         "kind": stage.kind.name(), "objective": objective, "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
         "max_length": stage.max_length, "overlong": stage.overlong, "max_reject_share": stage.max_reject_share,
         "tune": tuning, "neftune_alpha": stage.neftune_alpha, "moments": moments,
         "training": training,
         "sample_prompts": stage.sample_prompts, "sample_tokens": stage.sample_tokens,
         "save_merged": stage.save_merged,
-    })
+    });
+    if let Some(condition) = &stage.condition {
+        view["condition"] = json!(condition);
+    }
+    view
 }
 
 /// The whole plan as TOML.

@@ -2,8 +2,12 @@
 //!
 //! * [`bradley_terry`]: a scalar at the last real token, from ranked responses.
 //! * [`correctness`]: the probability that an outcome (ORM) or each step (PRM) is right.
+//! * [`ensemble`]: one reward from several models.
+//! * [`correctness_report`]: what an outcome or process reward model is worth on held-out labels.
 //! * [`report`]: what a trained reward model is worth on held-out comparisons.
 
 pub mod bradley_terry;
 pub mod correctness;
+pub mod correctness_report;
+pub mod ensemble;
 pub mod report;

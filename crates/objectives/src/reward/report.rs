@@ -45,6 +45,8 @@ pub struct Report {
     pub shorter_wins: f64,
     pub mean: f64,
     pub deviation: f64,
+    /// How far the mean has moved from 0, where the head started, in deviations: nothing in the loss holds it.
+    pub drift: f64,
     /// Why it is not certified; empty if it is.
     pub objections: Vec<String>,
 }
@@ -55,6 +57,9 @@ pub const FEWEST_PROMPTS: usize = 100;
 pub const WORST_CALIBRATION: f64 = 0.1;
 /// A stronger correlation within prompts means that length is most of what is rewarded.
 pub const STRONGEST_LENGTH: f64 = 0.5;
+
+/// A mean farther from 0, in deviations, drowns the differences that a ranking is about.
+pub const FARTHEST_DRIFT: f64 = 10.0;
 
 /// Wilson's 95 % interval of a share of `count`.
 pub fn wilson(value: f64, count: f64) -> Share {
@@ -127,6 +132,7 @@ pub fn report(judged: &[Judged]) -> Report {
         shorter_wins: accuracy(|prompt, index| -(prompt.lengths[index] as f64)),
         mean,
         deviation: variance.sqrt(),
+        drift: if variance > 0.0 { mean / variance.sqrt() } else { 0.0 },
         objections: Vec::new(),
     };
     report.objections = objections(&report);
@@ -179,6 +185,12 @@ fn objections(report: &Report) -> Vec<String> {
     if let Some(correlation) = report.length_within.filter(|correlation| correlation.abs() > STRONGEST_LENGTH) {
         objections.push(format!("within prompts its rewards correlate {correlation:.2} with length"));
     }
+    if report.drift.abs() > FARTHEST_DRIFT {
+        objections.push(format!(
+            "its rewards have drifted {:.1} deviations from 0; {FARTHEST_DRIFT} is allowed: set centring = 0.01",
+            report.drift
+        ));
+    }
     objections
 }
 
@@ -223,6 +235,8 @@ mod tests {
             (0..200).map(|i| if i % 5 > 0 { pair([2.0, 1.0], [20, 10]) } else { pair([1.0, 2.0], [10, 20]) }).collect();
         objected(&long, "always taking the longer");
         objected(&long, "correlate 1.00 with length");
+        let far: Vec<Judged> = (0..200).map(|i| pair([20.0 + (i % 2) as f32, 20.0], [10, 10])).collect();
+        objected(&far, "drifted");
     }
 
     #[test]
