@@ -105,7 +105,10 @@ cases! {
     preference_key_in_sft: |workshop| run_with(workshop, "beta = 0.1\n");
     preference_with_reduction: |workshop| prefer(workshop, "reduction = \"tokens\"\n");
     preference_with_learn: |workshop| prefer(workshop, "learn = \"assistant\"\n");
-    preference_kto_in_full: |workshop| prefer(workshop, "loss = \"kto\"\ntune = \"full\"\n");
+    reference_update_without_a_reference: |workshop| prefer(workshop, "loss = \"simpo\"\nreference_update = {}\n");
+    reference_update_in_sft: |workshop| run_with(workshop, "reference_update = { every = 10 }\n");
+    reference_update_never: |workshop| prefer(workshop, "reference_update = { every = 0 }\n");
+    reference_update_share_beyond_1: |workshop| prefer(workshop, "reference_update = { share = 1.5 }\n");
     preference_kto_with_pairs: |workshop| prefer(workshop, "loss = \"kto\"\npairs = \"all\"\n");
     preference_unknown_pairs: |workshop| prefer(workshop, "pairs = \"best-wrost\"\n");
     preference_on_demonstrations: |workshop| {

@@ -121,6 +121,31 @@ fn full_tuning_keeps_its_reference_over_a_resume() {
     assert!(std::fs::read(workshop.path("runs/tiny/model/model.safetensors")).unwrap() == weights);
 }
 
+/// A reference that follows the policy is part of the checkpoint; one that stays can score new responses.
+#[test]
+fn a_kept_copy_of_the_policy_is_a_reference() {
+    let workshop = workshop();
+    let lines = "tune = \"full\"\nmax_steps = 8\nreference_update = { every = 3, share = 0.5 }\n";
+    workshop.write("recipe.toml", recipe("dpo", lines).replace("1e-2", "1e-3"));
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("check: policy is reference: 0 of "), "{said}");
+    let weights = std::fs::read(workshop.path("runs/tiny/model/model.safetensors")).unwrap();
+    let whole = metrics(&workshop);
+    std::fs::remove_file(workshop.path("runs/tiny/finished.json")).unwrap();
+    std::fs::remove_dir_all(workshop.path("runs/tiny/checkpoints/step-8")).unwrap();
+    workshop.succeed(&["run", "recipe.toml"]);
+    let losses = |metrics: Vec<Json>| metrics.iter().filter_map(|line| line["loss"].as_f64()).collect::<Vec<_>>();
+    assert_eq!(losses(metrics(&workshop)), losses(whole));
+    assert!(std::fs::read(workshop.path("runs/tiny/model/model.safetensors")).unwrap() == weights);
+
+    workshop.write("recipe.toml", recipe("kto", "tune = \"full\"\nmax_steps = 4\n").replace("1e-2", "1e-3"));
+    let output = workshop.run(&["run", "recipe.toml", "--restart"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("check: policy is reference: 0 of "), "{said}");
+    assert!(metrics(&workshop).iter().filter_map(|line| line["kl"].as_f64()).last().unwrap() >= 0.0);
+}
+
 #[test]
 fn the_other_commands_read_preference_recipes() {
     let workshop = workshop();

@@ -17,6 +17,8 @@ pub struct Want {
     pub entropy: bool,
     /// Run with the adapter switched off: the reference policy.
     pub without_adapter: bool,
+    /// Run with the kept copy of the trained parameters: a reference policy that can be moved. The engine must keep one.
+    pub reference: bool,
     /// What the scalar head says at the end of each branch. The model must have one.
     pub values: bool,
     /// Dropout and embedding noise, drawn from this stream; `None` in evaluation.
@@ -92,6 +94,8 @@ pub trait Engine {
         self.backward(cotangents)?;
         self.update(update)
     }
+    /// Moves the kept copy of the trained parameters: `share · what they are now + (1 - share) · copy`.
+    fn update_reference(&mut self, share: f32) -> Result<(), ModelError>;
     /// Forgets accumulated gradients.
     fn zero_gradients(&mut self);
 

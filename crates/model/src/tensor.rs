@@ -22,6 +22,8 @@ pub(crate) struct TrainingState<B: Backend> {
     pub(crate) gradient: Option<B::Buffer>,
     pub(crate) first_moment: B::Buffer,
     pub(crate) second_moment: B::Buffer,
+    /// Values of an earlier step, for a reference policy; only where one is kept.
+    pub(crate) reference: Option<B::Buffer>,
 }
 
 impl<B: Backend> Tensor<B> {
@@ -35,7 +37,7 @@ impl<B: Backend> Tensor<B> {
     ) -> Self {
         let training = moments.map(|moments| {
             let zeros = || backend.zeros(moments.dtype(), values.len());
-            TrainingState { gradient: None, first_moment: zeros(), second_moment: zeros() }
+            TrainingState { gradient: None, first_moment: zeros(), second_moment: zeros(), reference: None }
         });
         Self { name, shape, value: backend.upload(values), training }
     }
@@ -69,6 +71,35 @@ impl<B: Backend> Tensor<B> {
         if let Some(training) = &mut self.training {
             training.gradient = gradient;
         }
+    }
+
+    /// Starts to keep the values as they are now.
+    pub(crate) fn keep_reference(&mut self, backend: &B) {
+        let len = self.len();
+        let Some(training) = &mut self.training else { return };
+        let mut copy = backend.alloc(DType::F32, len);
+        backend.copy(&self.value, &mut copy, len);
+        training.reference = Some(copy);
+    }
+
+    /// Exchanges the values and the kept copy.
+    pub(crate) fn swap_reference(&mut self) {
+        if let Some(reference) = self.training.as_mut().and_then(|training| training.reference.as_mut()) {
+            std::mem::swap(&mut self.value, reference);
+        }
+    }
+
+    /// `reference = share · value + (1 - share) · reference`.
+    pub(crate) fn move_reference(&mut self, backend: &B, share: f32) {
+        let len = self.len();
+        let Some(reference) = self.training.as_mut().and_then(|training| training.reference.as_mut()) else { return };
+        if share >= 1.0 {
+            return backend.copy(&self.value, reference, len);
+        }
+        let mut moved = backend.zeros(DType::F32, len);
+        backend.add_scaled(&mut moved, reference, 1.0 - share, len);
+        backend.add_scaled(&mut moved, &self.value, share, len);
+        *reference = moved;
     }
 
     /// Matrices are decayed, norms and biases are not.

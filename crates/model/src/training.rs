@@ -16,6 +16,7 @@ use crate::{LoadedModel, ModelError};
 
 const FIRST_MOMENT: &str = ".first_moment";
 const SECOND_MOMENT: &str = ".second_moment";
+const REFERENCE: &str = ".reference";
 
 /// An update that is carried out while the backward pass runs.
 ///
@@ -52,7 +53,7 @@ impl<B: Backend> Transformer<B> {
         list
     }
 
-    fn for_each_tensor_mut(&mut self, visit: &mut dyn FnMut(&B, &mut Tensor<B>)) {
+    pub(crate) fn for_each_tensor_mut(&mut self, visit: &mut dyn FnMut(&B, &mut Tensor<B>)) {
         let Self { backend, embedding, blocks, final_norm, head, value_head, .. } = self;
         let outside = outside_blocks_mut(embedding, final_norm, head, value_head);
         for tensor in outside.into_iter().chain(blocks.iter_mut().flat_map(Block::tensors_mut)) {
@@ -104,7 +105,17 @@ impl<B: Backend> Transformer<B> {
 
 impl<B: Backend> Engine for Transformer<B> {
     fn forward(&mut self, forest: &Forest, want: Want) -> Result<Scores, ModelError> {
-        self.run_forward(forest, want)
+        if !want.reference {
+            return self.run_forward(forest, want);
+        }
+        if !self.options.keep_reference || want.gradients {
+            let reason = "a reference is wanted of a model that keeps none, or its gradients".to_owned();
+            return Err(invalid(reason, "build the model with keep_reference, and score it without gradients"));
+        }
+        self.for_each_tensor_mut(&mut |_, tensor| tensor.swap_reference());
+        let scores = self.run_forward(forest, want);
+        self.for_each_tensor_mut(&mut |_, tensor| tensor.swap_reference());
+        scores
     }
 
     fn backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
@@ -134,6 +145,14 @@ impl<B: Backend> Engine for Transformer<B> {
         Ok(Updated { grad_norm: eager.squares.sqrt() / update.denominator, step: self.step })
     }
 
+    fn update_reference(&mut self, share: f32) -> Result<(), ModelError> {
+        if !self.options.keep_reference {
+            return Err(invalid("this model keeps no reference to move", "build it with keep_reference"));
+        }
+        self.for_each_tensor_mut(&mut |backend, tensor| tensor.move_reference(backend, share));
+        Ok(())
+    }
+
     fn zero_gradients(&mut self) {
         self.for_each_tensor_mut(&mut |_, tensor| tensor.put_gradient(None));
     }
@@ -160,6 +179,9 @@ impl<B: Backend> Engine for Transformer<B> {
             if let Some(training) = &tensor.training {
                 visit(tensor.state(&self.backend, FIRST_MOMENT, &training.first_moment))?;
                 visit(tensor.state(&self.backend, SECOND_MOMENT, &training.second_moment))?;
+                if let Some(reference) = &training.reference {
+                    visit(tensor.state(&self.backend, REFERENCE, reference))?;
+                }
             }
         }
         Ok(())
@@ -255,7 +277,8 @@ fn restore<B: Backend>(
         (FIRST_MOMENT, &mut training.first_moment),
         (SECOND_MOMENT, &mut training.second_moment),
     ];
-    for (suffix, buffer) in parts {
+    let reference = training.reference.as_mut().map(|reference| (REFERENCE, reference));
+    for (suffix, buffer) in parts.into_iter().chain(reference) {
         let name = format!("{name}{suffix}");
         let values = fetch(&name)?;
         if values.len() != len {

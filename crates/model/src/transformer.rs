@@ -27,6 +27,8 @@ pub struct TransformerOptions {
     pub moments: MomentType,
     /// Give the model a scalar head: the checkpoint's, or one that says 0 until it is trained.
     pub value_head: bool,
+    /// Keep a copy of the trained parameters as they start: a reference policy, see [`Want::reference`].
+    pub keep_reference: bool,
 }
 
 /// A decoder-only transformer on a backend.
@@ -134,7 +136,7 @@ impl<B: Backend> Transformer<B> {
         let lowest_trained = lowest_trained(&arch, &tuning);
         // Loading leaves blocks of odd sizes behind.
         backend.trim();
-        Ok(Self {
+        let mut model = Self {
             backend,
             arch,
             config,
@@ -153,7 +155,11 @@ impl<B: Backend> Transformer<B> {
             lowest_trained,
             step: 0,
             kept: None,
-        })
+        };
+        if options.keep_reference {
+            model.for_each_tensor_mut(&mut |backend, tensor| tensor.keep_reference(backend));
+        }
+        Ok(model)
     }
 
     pub fn arch(&self) -> &ArchConfig {

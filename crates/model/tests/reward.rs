@@ -9,8 +9,12 @@ use camelid_text::{Encoded, Forest};
 use support::Golden;
 
 const FAMILIES: [&str; 2] = ["reward-llama-tied", "reward-qwen2"];
-const OPTIONS: TransformerOptions =
-    TransformerOptions { neftune_alpha: 0.0, moments: camelid_model::MomentType::F32, value_head: true };
+const OPTIONS: TransformerOptions = TransformerOptions {
+    neftune_alpha: 0.0,
+    moments: camelid_model::MomentType::F32,
+    value_head: true,
+    keep_reference: false,
+};
 
 fn cpu(threads: usize) -> Cpu {
     Cpu::new(CpuOptions { compute: Compute::F32, threads: Some(threads) })

@@ -74,11 +74,13 @@ fn timed(check: impl FnOnce() -> Result<(&'static str, String), TrainError>) -> 
 }
 
 /// Before the first step of a preference stage, policy and reference are the same: every log-probability bit for bit,
-/// every implied reward 0, and the loss what it must then be, where that is known.
+/// every implied reward 0, and the loss what it must then be, where that is known. `reference` is the forward pass that the
+/// reference comes from.
 pub fn policy_is_reference(
     engine: &mut dyn Engine,
     task: &mut dyn Task,
     examples: &[&Example],
+    reference: Want,
     loss_at_start: Option<f64>,
 ) -> Result<CheckReport, TrainError> {
     timed(|| {
@@ -94,7 +96,7 @@ pub fn policy_is_reference(
             .collect();
         let forest = forest(&sample);
         let policy = engine.forward(&forest, Want::default())?.log_probs;
-        let reference = engine.forward(&forest, Want { without_adapter: true, ..Want::default() })?.log_probs;
+        let reference = engine.forward(&forest, reference)?.log_probs;
         finite(REFERENCE, &policy)?;
         task.begin(engine, &sample, TOKENS, Purpose::Evaluation)?;
         let outcome = task.score(engine, &sample, &forest, Want::default())?;

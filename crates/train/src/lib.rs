@@ -29,7 +29,7 @@ pub use observer::{EvaluationReport, Metrics, Observer, Silent, StepReport};
 pub use order::{Order, below, split, stream};
 pub use plan::TrainingPlan;
 pub use preference::PreferenceTask;
-pub use reference::{Reference, Source as ReferenceSource};
+pub use reference::{Reference, ReferenceUpdate, Source as ReferenceSource};
 pub use reward::{CorrectnessTask, RewardTask, correct, rewards};
 pub use run_directory::RunDirectory;
 pub use schedule::{Schedule, Shape};

@@ -26,6 +26,10 @@ impl Task for PreferenceTask {
         if self.method.uses_reference() { self.reference.prepare(engine, examples, token_budget) } else { Ok(()) }
     }
 
+    fn stepped(&mut self, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+        self.reference.follow(engine, step)
+    }
+
     fn score(
         &mut self,
         engine: &mut dyn Engine,

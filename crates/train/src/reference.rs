@@ -11,12 +11,33 @@ use crate::TrainError;
 use crate::task::{Example, branch_sums, forest, micro_batches};
 
 /// How the reference is had.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Source {
     /// The same model with its adapter switched off.
     AdapterOff,
     /// Log-probabilities taken before the first step and kept in this file, as all weights are trained.
     File(PathBuf),
+    /// A copy of the trained parameters that the engine keeps, and when it moves.
+    Copy(Option<ReferenceUpdate>),
+}
+
+/// A reference that follows the policy (TR-DPO; Gorbatovski 2024, arXiv 2404.09656, eqs. 5 and 6): every so many steps
+/// it becomes `share · policy + (1 - share) · reference`. A share of 1 is the paper's hard update.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReferenceUpdate {
+    pub every: u64,
+    pub share: f32,
+}
+
+impl Source {
+    /// The forward pass that the reference's log-probabilities come from, before the first step and, but for a file, later.
+    pub fn want(&self) -> Want {
+        match self {
+            Self::AdapterOff => Want { without_adapter: true, ..Want::default() },
+            Self::File(_) => Want::default(),
+            Self::Copy(_) => Want { reference: true, ..Want::default() },
+        }
+    }
 }
 
 /// Summed log-probabilities of each example's sequences under the reference, computed once.
@@ -41,8 +62,12 @@ impl Reference {
         Self { source, hash, known: HashMap::new() }
     }
 
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Takes the log-probabilities of all `examples` from the file, or computes them and writes it. Must be called before
-    /// the first step where all weights are trained; does nothing for an adapter.
+    /// the first step where the source is a file; does nothing for others.
     pub fn record(
         &mut self,
         engine: &mut dyn Engine,
@@ -66,6 +91,17 @@ impl Reference {
         self.save(&path)
     }
 
+    /// After optimiser step `step`.
+    pub(crate) fn follow(&mut self, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+        match self.source {
+            Source::Copy(Some(ReferenceUpdate { every, share })) if step.is_multiple_of(every.max(1)) => {
+                self.known.clear();
+                Ok(engine.update_reference(share)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes sure that the log-probabilities of these examples are known.
     pub(crate) fn prepare(
         &mut self,
@@ -87,21 +123,21 @@ impl Reference {
         }
         for batch in micro_batches(&missing, token_budget) {
             let part: Vec<&Example> = batch.iter().map(|&index| missing[index]).collect();
-            self.compute(engine, &part, Want { without_adapter: true, ..Want::default() })?;
+            self.compute(engine, &part, self.source.want())?;
         }
         Ok(())
     }
 
-    /// The reference's sums for each branch of any forest, with the adapter off.
+    /// The reference's sums for each branch of any forest.
     pub(crate) fn score(&self, engine: &mut dyn Engine, forest: &Forest) -> Result<Vec<f64>, TrainError> {
         if let Source::File(path) = &self.source {
             return Err(TrainError::file(
                 path,
                 "this method scores new responses under the reference, which a file cannot",
-                "train an adapter (lora), whose reference is the model without it",
+                "keep a copy of the starting model instead",
             ));
         }
-        Ok(branch_sums(forest, &engine.forward(forest, Want { without_adapter: true, ..Want::default() })?))
+        Ok(branch_sums(forest, &engine.forward(forest, self.source.want())?))
     }
 
     /// `Σ log π_ref` of one sequence of an example.

@@ -87,6 +87,11 @@ pub trait Task {
         Ok(())
     }
 
+    /// After optimiser step `step`, counted from 1.
+    fn stepped(&mut self, _engine: &mut dyn Engine, _step: u64) -> Result<(), TrainError> {
+        Ok(())
+    }
+
     /// What it carries from step to step; part of each checkpoint.
     fn state(&self) -> Vec<f64> {
         Vec::new()

@@ -198,6 +198,7 @@ impl Trainer<'_> {
         }
         let tokens: usize = examples.iter().map(|example| example.tokens()).sum();
         progress.step += 1;
+        task.stepped(engine, progress.step)?;
         progress.task = task.state();
         progress.num_tokens += tokens as u64;
         let step_seconds = start.elapsed().as_secs_f64();

@@ -135,6 +135,10 @@ impl Task for UnpairedTask {
         self.baseline = state.first().copied().unwrap_or(0.0);
     }
 
+    fn stepped(&mut self, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+        self.reference.follow(engine, step)
+    }
+
     fn score(
         &mut self,
         engine: &mut dyn Engine,

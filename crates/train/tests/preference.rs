@@ -11,8 +11,8 @@ use camelid_objectives::preference::rrhf::Rrhf;
 use camelid_text::Encoded;
 use camelid_train::checks::policy_is_reference;
 use camelid_train::{
-    Ended, Example, Label, PreferenceTask, Ranking, Reference, ReferenceSource, RunDirectory, Task, TrainError,
-    TrainingPlan, UnpairedMethod, UnpairedTask,
+    Ended, Example, Label, PreferenceTask, Ranking, Reference, ReferenceSource, ReferenceUpdate, RunDirectory, Task,
+    TrainError, TrainingPlan, UnpairedMethod, UnpairedTask,
 };
 use support::run::{Log, Then, fit_task, state};
 use support::{Fault, Table, VOCABULARY, plan};
@@ -50,6 +50,10 @@ fn rated(count: u32) -> Vec<Example> {
         .enumerate()
         .map(single)
         .collect()
+}
+
+fn adapter_off() -> camelid_model::Want {
+    ReferenceSource::AdapterOff.want()
 }
 
 fn dpo(source: ReferenceSource) -> PreferenceTask {
@@ -101,8 +105,9 @@ fn unpaired_methods_start_where_they_must_and_learn() {
 /// The loss is divided by the prompts of the whole step, and KTO's and BCO's baselines are the step's.
 #[test]
 fn micro_batches_change_nothing() {
-    let tasks: [(fn() -> Box<dyn Task>, fn(u32) -> Vec<Example>); 4] = [
+    let tasks: [(fn() -> Box<dyn Task>, fn(u32) -> Vec<Example>); 5] = [
         (|| Box::new(dpo(ReferenceSource::AdapterOff)), ranked),
+        (|| Box::new(dpo(ReferenceSource::Copy(Some(ReferenceUpdate { every: 2, share: 0.5 })))), ranked),
         (
             || {
                 let method = Method::List(Box::new(Rrhf { rank_weight: 1.0 }));
@@ -136,7 +141,7 @@ fn policy_is_reference_passes_before_training_and_fails_on_planted_faults() {
     let examples = ranked(4);
     let examples: Vec<&Example> = examples.iter().collect();
     let check = |engine: &mut Table, expected: f64| {
-        policy_is_reference(engine, &mut dpo(ReferenceSource::AdapterOff), &examples, Some(expected))
+        policy_is_reference(engine, &mut dpo(ReferenceSource::AdapterOff), &examples, adapter_off(), Some(expected))
     };
     let ln_2 = std::f64::consts::LN_2;
     let report = check(&mut Table::new(), ln_2).unwrap();
@@ -150,7 +155,7 @@ fn policy_is_reference_passes_before_training_and_fails_on_planted_faults() {
     shifted.iter_mut().flat_map(|example| &mut example.sequences).for_each(|sequence| sequence.tokens.rotate_left(1));
     let mut task = dpo(ReferenceSource::File(folder.path().join("reference.jsonl")));
     task.reference.record(&mut Table::new(), &shifted.iter().collect::<Vec<_>>(), 100, &mut |_, _| {}).unwrap();
-    let failed = policy_is_reference(&mut Table::new(), &mut task, &examples, Some(ln_2));
+    let failed = policy_is_reference(&mut Table::new(), &mut task, &examples, adapter_off(), Some(ln_2));
     assert!(matches!(failed, Err(TrainError::Check { .. })), "{failed:?}");
 }
 
@@ -178,15 +183,31 @@ fn a_recorded_reference_gives_what_the_adapter_off_gives() {
     assert_eq!(computed, 12);
     // What was never recorded is an error, not a zero.
     let mut missing = dpo(ReferenceSource::File(folder.path().join("none.jsonl")));
-    let failed = policy_is_reference(&mut Table::new(), &mut missing, &examples, None);
+    let failed = policy_is_reference(&mut Table::new(), &mut missing, &examples, adapter_off(), None);
     assert!(failed.unwrap_err().to_string().contains("record 1 are missing"));
+}
+
+#[test]
+fn a_copy_is_what_the_adapter_off_is_until_it_moves() {
+    let copy = |update| dpo(ReferenceSource::Copy(update));
+    let (off_engine, off) = run(&plan(), &mut dpo(ReferenceSource::AdapterOff), &ranked(12));
+    let (engine, log) = run(&plan(), &mut copy(None), &ranked(12));
+    assert_eq!((log.losses(), state(&engine)), (off.losses(), state(&off_engine)));
+    // A reference that becomes the policy after each step leaves no margin to any.
+    let (_, hard) = run(&plan(), &mut copy(Some(ReferenceUpdate { every: 1, share: 1.0 })), &ranked(12));
+    assert!(hard.losses().iter().all(|loss| (loss - std::f64::consts::LN_2).abs() < 1e-12), "{:?}", hard.losses());
+    let (_, soft) = run(&plan(), &mut copy(Some(ReferenceUpdate { every: 2, share: 0.5 })), &ranked(12));
+    assert_eq!(soft.losses()[..2], off.losses()[..2]);
+    let rest = |log: &Log| log.losses()[2..].iter().sum::<f64>();
+    assert!(rest(&soft) > rest(&off), "the margin to a nearer reference is smaller");
 }
 
 #[test]
 fn a_resumed_run_is_the_same_run() {
     let plan = TrainingPlan { epochs: 3.0, ..plan() };
-    let tasks: [(fn() -> Box<dyn Task>, fn(u32) -> Vec<Example>); 3] = [
+    let tasks: [(fn() -> Box<dyn Task>, fn(u32) -> Vec<Example>); 4] = [
         (|| Box::new(dpo(ReferenceSource::AdapterOff)), ranked),
+        (|| Box::new(dpo(ReferenceSource::Copy(Some(ReferenceUpdate { every: 2, share: 0.5 })))), ranked),
         (|| Box::new(kto()), rated),
         (|| Box::new(bco()), rated),
     ];

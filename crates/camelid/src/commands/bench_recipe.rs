@@ -1,7 +1,7 @@
 //! `camelid bench recipe`: the first steps of a recipe on its own data.
 
 use camelid_kernels::Backend;
-use camelid_model::{Engine, Transformer, TransformerOptions};
+use camelid_model::{Engine, Transformer};
 use camelid_text::Text;
 use camelid_train::{Observer, Requests, RunDirectory, StepReport, Trainer, TrainingData};
 use serde_json::json;
@@ -36,11 +36,7 @@ pub(crate) fn run(args: &RecipeArgs, steps: usize, json_wanted: bool) -> anyhow:
     (training.eval_every, training.checkpoint_every) = (0, 0);
     let backend = machine::open_precision(plan.compute, plan.threads);
     let name = backend.name();
-    let options = TransformerOptions {
-        neftune_alpha: stage.neftune_alpha,
-        moments: stage.moments,
-        value_head: stage.objective.is_reward(),
-    };
+    let options = stage.transformer_options();
     let mut engine = Transformer::new(backend, loaded, stage.tuning.clone(), plan.seed, options)?;
     let directory = RunDirectory::open(&plan.directory)?;
     let trainer = Trainer {

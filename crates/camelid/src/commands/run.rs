@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use camelid_generate::{Sampler, Sampling, answer};
 use camelid_kernels::{Backend, Compute, Cpu};
 use camelid_model::io::{ElementType, write_hf_model, write_hf_reward_model, write_text};
-use camelid_model::{Engine, ModelError, Transformer, TransformerOptions, Tuning};
+use camelid_model::{Engine, ModelError, Transformer, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
 use camelid_train::checks::{CheckReport, Tolerance, first_step, policy_is_reference};
@@ -132,11 +132,7 @@ impl StageRun<'_> {
             eprintln!("this processor has no bf16 products; computing in f32");
         }
         let peak = measure::product_rate(&backend);
-        let options = TransformerOptions {
-            neftune_alpha: self.stage.neftune_alpha,
-            moments: self.stage.moments,
-            value_head: self.stage.objective.is_reward(),
-        };
+        let options = self.stage.transformer_options();
         let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.plan.seed, options)?;
         let (all, trained) = engine.parameters();
         eprintln!("{}", engine.describe());
@@ -270,7 +266,8 @@ impl StageRun<'_> {
         if let Objective::Preference(loss) = &self.stage.objective
             && loss.uses_reference()
         {
-            say(&policy_is_reference(engine, task, &examples, loss.at_start())?);
+            let reference = self.stage.reference(self.directory).want();
+            say(&policy_is_reference(engine, task, &examples, reference, loss.at_start())?);
         }
         Ok(())
     }

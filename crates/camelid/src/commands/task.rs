@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use camelid_model::{Engine, Tuning};
-use camelid_train::{
-    CorrectnessTask, Example, PreferenceTask, Reference, ReferenceSource, RewardTask, SftTask, Task, UnpairedTask,
-};
+use camelid_model::Engine;
+use camelid_train::{CorrectnessTask, Example, PreferenceTask, Reference, RewardTask, SftTask, Task, UnpairedTask};
 
 use super::prepare::Prepared;
 use crate::recipe::{Built, Objective, StagePlan};
@@ -31,11 +29,7 @@ impl StageTask {
             }
             Objective::Preference(loss) => loss,
         };
-        let source = match stage.tuning {
-            Tuning::LowRank(_) => ReferenceSource::AdapterOff,
-            _ => ReferenceSource::File(directory.join("reference.jsonl")),
-        };
-        let reference = Reference::new(source, run_hash.to_owned());
+        let reference = Reference::new(stage.reference(directory), run_hash.to_owned());
         match loss.build() {
             Built::Groups(method) => Self::Preference(PreferenceTask { method, reference }),
             Built::Single(method) => Self::Unpaired(UnpairedTask::new(method, reference)),

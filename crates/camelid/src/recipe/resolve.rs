@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use camelid_kernels::Compute;
-use camelid_model::{LowRank, MomentType, Tuning};
+use camelid_model::{LowRank, MomentType, TransformerOptions, Tuning};
 use camelid_records::Condition;
 use camelid_text::{Learn, Overlong, SpanPolicy};
-use camelid_train::Reduction;
+use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate};
 
 use super::RecipeError;
 use super::loss::{LossPlan, preference_keys, resolve_loss};
@@ -46,12 +46,40 @@ pub(crate) struct StagePlan {
     pub(crate) neftune_alpha: f32,
     pub(crate) moments: MomentType,
     pub(crate) objective: Objective,
+    /// When the reference policy moves; absent: never.
+    pub(crate) reference_update: Option<ReferenceUpdate>,
     /// Demonstrations are responses behind labels that say how good they are.
     pub(crate) condition: Option<Condition>,
     pub(crate) training: camelid_train::TrainingPlan,
     pub(crate) sample_prompts: Vec<String>,
     pub(crate) sample_tokens: usize,
     pub(crate) save_merged: bool,
+}
+
+impl StagePlan {
+    /// Where the reference policy's log-probabilities come from.
+    pub(crate) fn reference(&self, directory: &Path) -> ReferenceSource {
+        let scores_new_responses = matches!(&self.objective, Objective::Preference(loss) if loss.name == "kto");
+        match (&self.tuning, self.reference_update) {
+            (_, Some(update)) => ReferenceSource::Copy(Some(update)),
+            (Tuning::LowRank(_), None) => ReferenceSource::AdapterOff,
+            _ if scores_new_responses => ReferenceSource::Copy(None),
+            _ => ReferenceSource::File(directory.join("reference.jsonl")),
+        }
+    }
+
+    pub(crate) fn transformer_options(&self) -> TransformerOptions {
+        TransformerOptions {
+            neftune_alpha: self.neftune_alpha,
+            moments: self.moments,
+            value_head: self.objective.is_reward(),
+            keep_reference: matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference(),
+        }
+    }
+
+    fn has_reference(&self) -> bool {
+        matches!(&self.objective, Objective::Preference(loss) if loss.uses_reference())
+    }
 }
 
 /// What a stage optimises.
@@ -129,7 +157,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         return Err(error("`sample_tokens` is 0".into(), "leave sample_prompts out to get no samples"));
     }
     let tuning = resolve_tuning(place, spec)?;
-    let objective = resolve_objective(place, spec, &tuning)?;
+    let objective = resolve_objective(place, spec)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
@@ -149,6 +177,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         tuning,
         neftune_alpha,
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
+        reference_update: resolve_reference_update(place, spec, &objective)?,
         objective,
         condition: resolve_condition(place, spec)?,
         training,
@@ -159,7 +188,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
 }
 
 /// Keys of one kind of stage that another does not read are errors.
-fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<Objective, RecipeError> {
+fn resolve_objective(place: &str, spec: &StageSpec) -> Result<Objective, RecipeError> {
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
     match spec.kind {
         StageKind::Sft => match preference_keys(spec).first() {
@@ -199,15 +228,40 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 return resolve_reward(place, spec).map(Objective::Reward);
             }
             let loss = resolve_loss(place, spec)?;
-            if loss.name == "kto" && !matches!(tuning, Tuning::LowRank(_)) {
-                return error(
-                    "kto scores new responses under the reference in every step, which needs an adapter".into(),
-                    "use `lora`, or another loss",
-                );
-            }
             Ok(Objective::Preference(loss))
         }
     }
+}
+
+/// The paper's soft update by default: 0.6, and TRL's 512 steps apart.
+fn resolve_reference_update(
+    place: &str,
+    spec: &StageSpec,
+    objective: &Objective,
+) -> Result<Option<ReferenceUpdate>, RecipeError> {
+    let Some(update) = &spec.reference_update else { return Ok(None) };
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    match objective {
+        Objective::Preference(loss) if loss.uses_reference() => {}
+        Objective::Preference(loss) => {
+            let what = format!("`reference_update` is set but {} has no reference policy", loss.name);
+            return error(what, "remove it");
+        }
+        Objective::Sft(_) | Objective::Reward(_) => {
+            let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
+            let what = format!("`reference_update` is not a key of {article} {} stage", spec.kind.name());
+            return error(what, "remove it, or set kind = \"preference\"");
+        }
+    }
+    let update = ReferenceUpdate { every: update.every.unwrap_or(512), share: update.share.unwrap_or(0.6) };
+    if update.every == 0 {
+        return error("`reference_update.every` is 0".into(), "use at least 1; leave reference_update out for never");
+    }
+    if !(update.share > 0.0 && update.share <= 1.0) {
+        let what = format!("`reference_update.share` is {}", update.share);
+        return error(what, "use a share above 0; 1 replaces the reference by the policy");
+    }
+    Ok(Some(update))
 }
 
 /// Labels, each different and none empty.

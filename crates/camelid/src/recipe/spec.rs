@@ -80,6 +80,8 @@ pub(crate) struct StageSpec {
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 
+    /// Of a preference stage: let the reference policy follow the policy (TR-DPO).
+    pub(crate) reference_update: Option<ReferenceUpdateSpec>,
     /// Of an sft stage on feedback: labels that say how good a response is, in front of its prompt.
     pub(crate) condition: Option<Condition>,
 
@@ -252,6 +254,16 @@ pub(crate) enum ScheduleSpec {
     Linear,
     Cosine,
     Wsd,
+}
+
+/// How a reference follows the policy (Gorbatovski 2024, arXiv 2404.09656).
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReferenceUpdateSpec {
+    /// Steps from one update to the next.
+    pub(crate) every: Option<u64>,
+    /// How far the reference goes towards the policy; 1 is all the way.
+    pub(crate) share: Option<f32>,
 }
 
 /// A low-rank adapter (Hu 2021, arXiv 2106.09685).

@@ -57,6 +57,9 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
     if let Some(condition) = &stage.condition {
         view["condition"] = json!(condition);
     }
+    if let Some(update) = &stage.reference_update {
+        view["reference_update"] = json!(update);
+    }
     view
 }
 

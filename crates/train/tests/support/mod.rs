@@ -107,7 +107,8 @@ impl Engine for Table {
         let nan = matches!(self.fault, Fault::NanAfter(step) if self.step >= step);
         let mut scores = Scores::default();
         for &(token, next) in &self.kept {
-            let distribution = softmax(if want.without_adapter { &self.base } else { &self.logits }, token);
+            let distribution =
+                softmax(if want.without_adapter || want.reference { &self.base } else { &self.logits }, token);
             let log_prob = if nan { f32::NAN } else { distribution[next].ln() as f32 - leak };
             scores.log_probs.push(log_prob);
             scores.hits.push(distribution.iter().all(|&p| p <= distribution[next]));
@@ -150,6 +151,13 @@ impl Engine for Table {
         Ok(Updated { grad_norm, step: self.step })
     }
 
+    fn update_reference(&mut self, share: f32) -> Result<(), ModelError> {
+        for (base, logit) in self.base.iter_mut().zip(&self.logits) {
+            *base = share * logit + (1.0 - share) * *base;
+        }
+        Ok(())
+    }
+
     fn zero_gradients(&mut self) {
         self.gradient.fill(0.0);
     }
@@ -161,7 +169,9 @@ impl Engine for Table {
 
     fn visit_state(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
         self.readings.set(self.readings.get() + 1);
-        for (name, values) in [("table", &self.logits), ("first", &self.first), ("second", &self.second)] {
+        for (name, values) in
+            [("table", &self.logits), ("first", &self.first), ("second", &self.second), ("base", &self.base)]
+        {
             if name == "first" && self.fault == Fault::DiesInReading(self.readings.get()) {
                 std::panic::resume_unwind(Box::new("the process ends"));
             }
@@ -176,6 +186,7 @@ impl Engine for Table {
         fetch: &mut dyn FnMut(&str) -> Result<Vec<f32>, ModelError>,
     ) -> Result<(), ModelError> {
         (self.logits, self.first, self.second) = (fetch("table")?, fetch("first")?, fetch("second")?);
+        self.base = fetch("base")?;
         self.step = step;
         Ok(())
     }
