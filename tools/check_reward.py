@@ -1,7 +1,7 @@
 """Loads a reward model that camelid wrote in transformers and compares its rewards with those of `camelid score`.
 
     camelid run RECIPE                       # with a stage of kind "reward"
-    camelid score RUN/model MESSAGES.jsonl > rewards.jsonl
+    camelid score RUN/model MESSAGES.jsonl --compute f32 > rewards.jsonl
     python tools/check_reward.py RUN/model MESSAGES.jsonl rewards.jsonl
 
 Needs: pip install torch transformers. Scores are compared one by one and as a padded batch.

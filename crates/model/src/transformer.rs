@@ -58,7 +58,7 @@ pub struct Transformer<B: Backend> {
 
 /// The weight of the output projection.
 pub(crate) enum Head<B: Backend> {
-    /// The embedding table, which is trained.
+    /// The embedding table itself.
     Embedding,
     Own(LinearWeight<B>),
 }
@@ -117,6 +117,8 @@ impl<B: Backend> Transformer<B> {
         };
         let head = match (arch.tied, full) {
             (true, true) => Head::Embedding,
+            // A model with a scalar head predicts tokens only while it is checked: not worth a second form of the table.
+            (true, false) if options.value_head => Head::Embedding,
             (true, false) => Head::Own(prepare(&embedding)),
             (false, true) => Head::Own(LinearWeight::Trained(builder.tensor(arch.head_name(), true)?)),
             (false, false) => Head::Own(prepare(&builder.tensor(arch.head_name(), false)?)),
