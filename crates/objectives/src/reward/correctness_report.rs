@@ -4,7 +4,7 @@
 //! of one solution are not independent. Beside it: always saying the more frequent label; the area under the ROC curve
 //! (the chance that a right one scores above a wrong one, ties half); calibration, by bins of `σ(v)`.
 //!
-//! **Source.** Wilson 1927; Hanley and McNeil 1982 for the area; Naeini 2015 for the calibration error.
+//! **Source.** Wilson 1927; Hanley 1982 for the area; Naeini 2015 for the calibration error.
 
 use super::report::{FEWEST_PROMPTS, Share, WORST_CALIBRATION, wilson};
 use crate::preference::sigmoid;
@@ -133,7 +133,7 @@ mod tests {
             (0..300).map(|index| solution(&[value(index)], &[index % 3 > 0])).collect()
         };
         // Right 9 times of 10, and as sure.
-        let good = |index: usize| if (index % 3 > 0) == (index % 10 > 0) { 2.2 } else { -2.2 };
+        let good = |index: usize| if index.is_multiple_of(3) == index.is_multiple_of(10) { 2.2 } else { -2.2 };
         assert_eq!(correctness_report(&many(good)).objections, Vec::<String>::new());
         let constant = correctness_report(&many(|_| 0.7));
         assert_eq!((constant.accuracy.value, constant.area), (2.0 / 3.0, Some(0.5)));
