@@ -1,0 +1,61 @@
+//! Events of a request, put together.
+
+use crate::{Event, Finish, TokenScore};
+
+/// What came of one request so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Gathered {
+    /// Scores of the prompt's tokens from the second on.
+    pub(crate) prompt: Vec<TokenScore>,
+    pub(crate) samples: Vec<Sample>,
+    pub(crate) done: bool,
+}
+
+/// One answer so far.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) text: String,
+    pub(crate) scores: Vec<TokenScore>,
+    pub(crate) finish: Option<Finish>,
+}
+
+impl Gathered {
+    pub(crate) fn new(samples: usize) -> Self {
+        Self { samples: vec![Sample::default(); samples], ..Self::default() }
+    }
+
+    /// Adds an event; the error is what the engine said.
+    pub(crate) fn add(&mut self, event: Event) -> Result<(), String> {
+        match event {
+            Event::Prompt(scores) => self.prompt = scores,
+            Event::Token { sample, score, text } => {
+                if let Some(sample) = self.samples.get_mut(sample) {
+                    sample.text.push_str(&text);
+                    sample.scores.push(score);
+                }
+            }
+            Event::Finished { sample, finish, text } => {
+                if let Some(sample) = self.samples.get_mut(sample) {
+                    sample.text.push_str(&text);
+                    sample.finish = Some(finish);
+                }
+            }
+            Event::Done => self.done = true,
+            Event::Failed(reason) => return Err(reason),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn sampled_tokens(&self) -> usize {
+        self.samples.iter().map(|sample| sample.scores.len()).sum()
+    }
+}
+
+/// The word of OpenAI's interface.
+pub(crate) fn finish_word(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+        Finish::Cancelled => "abort",
+    }
+}
