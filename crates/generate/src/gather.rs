@@ -1,6 +1,6 @@
 //! Events of a request, put together.
 
-use crate::{Event, Finish, TokenScore};
+use crate::{Event, Finish, Sink, TokenScore};
 
 /// What came of one request so far.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -57,5 +57,34 @@ pub(crate) fn finish_word(finish: Finish) -> &'static str {
         Finish::Stop => "stop",
         Finish::Length => "length",
         Finish::Cancelled => "abort",
+    }
+}
+
+/// A sink that hands on events together with the number of their request. If the engine drops it before the last event,
+/// it says so itself, so that nobody waits for ever.
+pub(crate) fn sink(number: usize, send: impl Fn((usize, Event)) -> bool + Send + 'static) -> Sink {
+    let mut outlet = Outlet { number, send, over: false };
+    Box::new(move |event| outlet.pass(event))
+}
+
+struct Outlet<F: Fn((usize, Event)) -> bool> {
+    number: usize,
+    send: F,
+    over: bool,
+}
+
+impl<F: Fn((usize, Event)) -> bool> Outlet<F> {
+    fn pass(&mut self, event: Event) -> bool {
+        self.over |= matches!(event, Event::Done | Event::Failed(_));
+        (self.send)((self.number, event))
+    }
+}
+
+impl<F: Fn((usize, Event)) -> bool> Drop for Outlet<F> {
+    fn drop(&mut self) {
+        if !self.over {
+            let reason = "the engine gave up this request\n  fix: see the log of the process that runs it";
+            (self.send)((self.number, Event::Failed(reason.to_owned())));
+        }
     }
 }

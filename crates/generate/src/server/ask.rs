@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use super::Server;
+use crate::gather::sink;
 use crate::protocol::{ApiError, Body, Endpoint, Input};
 use crate::{Event, Ticket, prepare};
 
@@ -53,7 +54,7 @@ pub(super) fn ask(server: Arc<Server>, endpoint: Endpoint, body: &[u8]) -> Resul
     let (sender, events) = mpsc::unbounded_channel();
     let submit = |(place, request)| {
         let sender = sender.clone();
-        let sink = Box::new(move |event| sender.send((place, event)).is_ok());
+        let sink = sink(place, move |event| sender.send(event).is_ok());
         server.service.submit(request, sink).map_err(|refusal| ApiError::refused(&refusal, server.settings.retry_after))
     };
     let tickets = requests.into_iter().enumerate().map(submit).collect::<Result<Vec<_>, _>>()?;
