@@ -19,7 +19,9 @@ pub fn prepare(
     let room = context.saturating_sub(prompt.len());
     if prompt.len() > context || (room == 0 && decoding.max_tokens != Some(0)) {
         let length = prompt.len();
-        let message = format!("`{field}` has {length} tokens of the {context} that prompt and answer have together\n  fix: shorten it");
+        let message = format!(
+            "`{field}` has {length} tokens of the {context} that prompt and answer have together\n  fix: shorten it"
+        );
         return Err(ApiError { code: Some("context_length_exceeded"), ..ApiError::field(field, message) });
     }
     let max_tokens = decoding.max_tokens.unwrap_or(room);

@@ -1,7 +1,7 @@
 //! Answers on disk, so that no question is paid for twice.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -47,8 +47,11 @@ impl ResponseCache {
         let wrong = |reason: String, fix: &str| CacheError { path: path.to_owned(), reason, fix: fix.to_owned() };
         let failed = |error: std::io::Error| wrong(error.to_string(), "use a path that can be read and written");
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
-        file.try_lock().map_err(|_| {
-            wrong("another process uses this cache".into(), "wait for it to end, or use a cache of your own")
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                wrong("another process uses this cache".into(), "wait for it to end, or use a cache of your own")
+            }
+            TryLockError::Error(error) => failed(error),
         })?;
         let mut reader = BufReader::new(&file);
         let (mut places, mut end, mut unreadable, mut line) = (HashMap::new(), 0, 0, Vec::new());

@@ -81,7 +81,9 @@ pub enum GenerateError {
     #[error("the server answered {status}: {body}\n  fix: change what the server's message names")]
     Refused { status: u16, body: String },
     /// Every attempt failed in a way that might have passed.
-    #[error("gave up after {attempts} attempts; the last failed thus: {last}\n  fix: look at the server, or allow more attempts or time")]
+    #[error(
+        "gave up after {attempts} attempts; the last failed thus: {last}\n  fix: look at the server, or allow more attempts or time"
+    )]
     Exhausted { attempts: u32, last: String },
     /// A server answered something that is no answer; `body` is its beginning.
     #[error("{reason}: {body}\n  fix: check that the address is an OpenAI-compatible server and look at its log")]

@@ -176,8 +176,8 @@ impl RemoteGenerator {
                 totals.prompt_tokens += usage.prompt_tokens;
                 totals.completion_tokens += usage.completion_tokens;
                 totals.cost += self.settings.price.map_or(0.0, |price| {
-                    let millionths = usage.prompt_tokens as f64 * price.prompt
-                        + usage.completion_tokens as f64 * price.completion;
+                    let millionths =
+                        usage.prompt_tokens as f64 * price.prompt + usage.completion_tokens as f64 * price.completion;
                     millionths / 1e6
                 });
             }

@@ -34,7 +34,8 @@ mod tests {
 
     #[test]
     fn waits_double_spread_and_end() {
-        let at = |attempt, share| wait(attempt, Duration::from_secs(1), Duration::from_secs(10), share, None).as_secs_f64();
+        let at =
+            |attempt, share| wait(attempt, Duration::from_secs(1), Duration::from_secs(10), share, None).as_secs_f64();
         assert_eq!([at(1, 0.0), at(1, 1.0), at(3, 0.5), at(9, 1.0), at(90, 1.0)], [0.5, 1.0, 3.0, 10.0, 10.0]);
     }
 

@@ -243,9 +243,10 @@ fn top_k(value: i64) -> Result<usize, ApiError> {
 /// Any 64-bit integer, signed or not, is a seed.
 fn seed(value: Json) -> Result<u64, ApiError> {
     let signed = value.as_i64().map(|seed| seed as u64);
-    value.as_u64().or(signed).ok_or_else(|| {
-        ApiError::field("seed", format!("`seed` is {value}\n  fix: use a whole number of 64 bits"))
-    })
+    value
+        .as_u64()
+        .or(signed)
+        .ok_or_else(|| ApiError::field("seed", format!("`seed` is {value}\n  fix: use a whole number of 64 bits")))
 }
 
 /// vLLM's `guided_choice`, which its newer releases spell `structured_outputs.choice`.
@@ -305,11 +306,19 @@ fn refuse_unsupported(fields: &Fields) -> Result<(), ApiError> {
     let unless: [(&str, &dyn Fn(&Json) -> bool, &str); 11] = [
         ("tool_choice", &|value| value == "auto" || value == "none", "use \"auto\" and read calls from the text"),
         ("response_format", &|value| value["type"] == "text", choices_only),
-        ("modalities", &|value| value.as_array().is_some_and(|list| list.iter().all(|one| one == "text")), "ask for text"),
+        (
+            "modalities",
+            &|value| value.as_array().is_some_and(|list| list.iter().all(|one| one == "text")),
+            "ask for text",
+        ),
         ("logit_bias", &|value| value.as_object().is_some_and(Map::is_empty), leave_out),
         ("logits_processors", &|value| value.as_array().is_some_and(Vec::is_empty), leave_out),
         ("bad_words", &|value| value.as_array().is_some_and(Vec::is_empty), leave_out),
-        ("best_of", &|value| Some(value) == fields.get("n").or(Some(&Json::from(1))), "use `n` and choose among the answers"),
+        (
+            "best_of",
+            &|value| Some(value) == fields.get("n").or(Some(&Json::from(1))),
+            "use `n` and choose among the answers",
+        ),
         ("use_beam_search", &|value| value == false, leave_out),
         ("min_tokens", &|value| value == 0, "use `ignore_eos` with `max_tokens`"),
         ("continue_final_message", &|value| value == false, "write the prompt yourself for /v1/completions"),

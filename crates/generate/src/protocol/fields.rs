@@ -37,7 +37,10 @@ impl Fields {
 
 pub(super) fn from_json<T: DeserializeOwned>(name: &str, value: Json) -> Result<T, ApiError> {
     serde_json::from_value(value).map_err(|error| {
-        ApiError::field(name, format!("`{name}` cannot be used: {error}\n  fix: send what the OpenAI interface documents"))
+        ApiError::field(
+            name,
+            format!("`{name}` cannot be used: {error}\n  fix: send what the OpenAI interface documents"),
+        )
     })
 }
 

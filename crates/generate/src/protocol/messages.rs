@@ -58,7 +58,8 @@ fn content(at: &str, content: Json) -> Result<String, ApiError> {
                 let text = (part["type"] == "text").then(|| part["text"].as_str()).flatten();
                 text.ok_or_else(|| {
                     let field = format!("{at}.content[{place}]");
-                    let message = format!("`{field}` is not text\n  fix: send parts {{\"type\": \"text\", \"text\": ...}} only");
+                    let message =
+                        format!("`{field}` is not text\n  fix: send parts {{\"type\": \"text\", \"text\": ...}} only");
                     ApiError::field(field, message)
                 })
             });

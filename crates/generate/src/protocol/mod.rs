@@ -14,5 +14,7 @@ mod write;
 
 pub use body::{Body, Decoding, Endpoint, Input, MOST_LOG_PROBS, MOST_SAMPLES, Output};
 pub use error::ApiError;
-pub use reply::{Choice, LogProbs, PromptLogProb, Reply, ReplyMessage, TokenLogProb, TopLogProb, Usage, least_log_prob};
+pub use reply::{
+    Choice, LogProbs, PromptLogProb, Reply, ReplyMessage, TokenLogProb, TopLogProb, Usage, least_log_prob,
+};
 pub use write::body_json;

@@ -92,9 +92,9 @@ pub struct LogProbs {
     /// SGLang writes null where nothing was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<Vec<Option<BTreeMap<String, f32>>>>,
-    /// Where each token starts, in characters of the choice's text.
+    /// Where each token starts, in characters of the choice's text; SGLang writes -1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub text_offset: Option<Vec<usize>>,
+    pub text_offset: Option<Vec<i64>>,
 }
 
 /// A token of a chat's answer.

@@ -41,7 +41,11 @@ async fn answer(
     let prefix = if endpoint == Endpoint::Chat { "chatcmpl" } else { "cmpl" };
     let id = format!("{prefix}-{:016x}{:016x}", fresh_number(), fresh_number());
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    if running.asked.body.output.stream { Ok(streamed(running, id, created)) } else { whole(running, id, created).await }
+    if running.asked.body.output.stream {
+        Ok(streamed(running, id, created))
+    } else {
+        whole(running, id, created).await
+    }
 }
 
 async fn whole(mut running: Running, id: String, created: u64) -> Result<Response, ApiError> {

@@ -47,14 +47,20 @@ impl Metrics {
         let mut text = String::new();
         let mut put = |name: &str, kind: &str, help: &str, value: u64| {
             // Writing to a string cannot fail.
-            let _ = write!(text, "# HELP camelid_{name} {help}\n# TYPE camelid_{name} {kind}\ncamelid_{name} {value}\n");
+            let _ =
+                write!(text, "# HELP camelid_{name} {help}\n# TYPE camelid_{name} {kind}\ncamelid_{name} {value}\n");
         };
         put("requests_waiting", "gauge", "Requests that wait for a place in the batch.", load.waiting as u64);
         put("samples_running", "gauge", "Samples in the batch.", load.running as u64);
         put("cache_tokens_used", "gauge", "Tokens of cache in use.", load.cache_used as u64);
         put("cache_tokens_size", "gauge", "Tokens of cache in all.", load.cache_size as u64);
         put("prompt_tokens_total", "counter", "Tokens of prompts.", load.prompt_tokens);
-        put("cached_prompt_tokens_total", "counter", "Tokens of prompts found in the cache.", load.cached_prompt_tokens);
+        put(
+            "cached_prompt_tokens_total",
+            "counter",
+            "Tokens of prompts found in the cache.",
+            load.cached_prompt_tokens,
+        );
         put("sampled_tokens_total", "counter", "Tokens produced.", load.sampled_tokens);
         put("weight_version", "gauge", "Version of the weights that answer.", weight_version);
         let unfinished = self.unfinished.load(Ordering::Relaxed);
@@ -113,7 +119,9 @@ mod tests {
         }
         let mut text = String::new();
         histogram.write("t", "Times.", &mut text);
-        for line in ["{le=\"0.005\"} 1", "{le=\"0.01\"} 2", "{le=\"300\"} 2", "{le=\"+Inf\"} 3", "t_sum 400.011", "t_count 3"] {
+        for line in
+            ["{le=\"0.005\"} 1", "{le=\"0.01\"} 2", "{le=\"300\"} 2", "{le=\"+Inf\"} 3", "t_sum 400.011", "t_count 3"]
+        {
             assert!(text.contains(line), "{line} is not in {text}");
         }
     }

@@ -89,7 +89,14 @@ type Shared = State<Arc<Server>>;
 
 impl Server {
     pub fn new(service: Arc<dyn Service>, text: Arc<Text>, settings: Settings) -> Self {
-        Self { service, text, settings, load_adapter: None, metrics: Metrics::default(), stopping: watch::Sender::new(false) }
+        Self {
+            service,
+            text,
+            settings,
+            load_adapter: None,
+            metrics: Metrics::default(),
+            stopping: watch::Sender::new(false),
+        }
     }
 
     /// Lets clients replace the weights. Whoever can reach the server can then name any path to `load`.
@@ -158,9 +165,7 @@ pub async fn serve(
 }
 
 async fn models(State(server): Shared) -> Response {
-    let entry = |model: &String| {
-        json!({ "id": model, "object": "model", "created": 0, "owned_by": "camelid", "max_model_len": server.service.context() })
-    };
+    let entry = |model: &String| json!({ "id": model, "object": "model", "created": 0, "owned_by": "camelid", "max_model_len": server.service.context() });
     let data: Vec<_> = server.settings.models.iter().map(entry).collect();
     axum::Json(json!({ "object": "list", "data": data })).into_response()
 }

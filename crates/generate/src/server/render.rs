@@ -151,7 +151,7 @@ impl Renderer<'_> {
         let (mut tokens, mut log_probs, mut tops, mut offsets) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut place = offset;
         for (token, score) in first.into_iter().chain(scored) {
-            offsets.push(place);
+            offsets.push(place as i64);
             place += self.text.decode(&[token]).chars().count();
             tokens.push(self.name(token));
             log_probs.push(score.map(|score| least_log_prob(score.log_prob)));
