@@ -73,7 +73,7 @@ mod tests {
         let mut pace = Pace::new(Some(60), None, now);
         let waits: Vec<_> = (0..13).map(|_| pace.plan(1e9, now).as_secs_f64()).collect();
         assert_eq!(waits, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0]);
-        assert_eq!(pace.plan(0.0, now + Duration::from_secs(60)), Duration::ZERO);
+        assert_eq!(pace.plan(0.0, now + Duration::from_mins(1)), Duration::ZERO);
     }
 
     #[test]
@@ -92,7 +92,7 @@ mod tests {
         let mut pace = Pace::new(Some(30), None, start);
         let sent: Vec<_> = (0..200).map(|_| pace.plan(0.0, start)).collect();
         for begin in &sent {
-            let minute = *begin..*begin + Duration::from_secs(60);
+            let minute = *begin..*begin + Duration::from_mins(1);
             assert!(sent.iter().filter(|time| minute.contains(time)).count() <= 30 + 5 + 1);
         }
     }

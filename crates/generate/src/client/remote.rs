@@ -72,7 +72,7 @@ impl RemoteSettings {
             concurrency: 8,
             attempts: 6,
             first_wait: Duration::from_secs(1),
-            longest_wait: Duration::from_secs(60),
+            longest_wait: Duration::from_mins(1),
             timeout: Duration::from_mins(10),
             requests_per_minute: None,
             tokens_per_minute: None,

@@ -44,7 +44,7 @@ mod tests {
         let wish = Some(Duration::from_secs(7));
         let second = Duration::from_secs(1);
         assert_eq!(wait(1, second, second, 1.0, wish), Duration::from_secs(7));
-        assert_eq!(wait(4, second, Duration::from_secs(60), 1.0, wish), Duration::from_secs(8));
+        assert_eq!(wait(4, second, Duration::from_mins(1), 1.0, wish), Duration::from_secs(8));
     }
 
     #[test]

@@ -90,6 +90,7 @@ impl Default for Decoding {
 }
 
 /// The shape of the reply.
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own in a request")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Output {
     /// Piece by piece, as server-sent events.
@@ -206,7 +207,7 @@ fn decoding(endpoint: Endpoint, fields: &mut Fields) -> Result<Decoding, ApiErro
         repetition_penalty: fields.read("repetition_penalty")?,
         presence_penalty: fields.read("presence_penalty")?,
         frequency_penalty: fields.read("frequency_penalty")?,
-        seed: fields.take("seed").map(seed).transpose()?,
+        seed: fields.take("seed").as_ref().map(seed).transpose()?,
         stop: fields.take("stop").map_or(Ok(Vec::new()), |stop| one_or_many("stop", stop))?,
         stop_tokens: fields.read("stop_token_ids")?.unwrap_or_default(),
         ignore_end: fields.flag("ignore_eos")?,
@@ -241,7 +242,7 @@ fn top_k(value: i64) -> Result<usize, ApiError> {
 }
 
 /// Any 64-bit integer, signed or not, is a seed.
-fn seed(value: Json) -> Result<u64, ApiError> {
+fn seed(value: &Json) -> Result<u64, ApiError> {
     let signed = value.as_i64().map(|seed| seed as u64);
     value
         .as_u64()

@@ -23,7 +23,7 @@ struct Prompt {
 #[derive(Clone, Default)]
 struct Sample {
     begun: bool,
-    /// Characters given out.
+    /// Characters of the tokens given out.
     offset: usize,
 }
 
@@ -46,9 +46,9 @@ impl Pieces {
             }
             Event::Token { sample, score, text } => {
                 self.sampled += 1;
-                self.piece(place, sample, text, &[score], None, renderer)
+                self.piece(place, sample, &text, &[score], None, renderer)
             }
-            Event::Finished { sample, finish, text } => self.piece(place, sample, text, &[], Some(finish), renderer),
+            Event::Finished { sample, finish, text } => self.piece(place, sample, &text, &[], Some(finish), renderer),
             Event::Done | Event::Failed(_) => {
                 self.prompts.get_mut(place)?.done = true;
                 None
@@ -66,7 +66,7 @@ impl Pieces {
         &mut self,
         place: usize,
         number: usize,
-        text: String,
+        text: &str,
         scores: &[TokenScore],
         finish: Option<Finish>,
         renderer: &Renderer,
@@ -81,9 +81,9 @@ impl Pieces {
         }
         let echo = if first { renderer.echo(place) } else { None };
         let echoed = echo.is_some().then_some((&renderer.asked.prompts[place][..], &prompt.scores[..]));
-        let text = echo.unwrap_or_default() + &text;
+        let text = echo.unwrap_or_default() + text;
         let offset = sample.offset;
-        sample.offset += text.chars().count();
+        sample.offset += renderer.width(echoed, scores);
         let piece = Piece { text, echoed, scores, first, finish };
         let choices = vec![renderer.choice(place, number, piece, offset, true)];
         Some(Reply { choices, ..renderer.frame(self.id.clone(), self.created, true) })

@@ -15,6 +15,9 @@ use crate::{Finish, TokenScore};
 /// Log-probabilities of a prompt's tokens under their numbers; none for the first token.
 type PromptLogProbs = Vec<Option<BTreeMap<String, PromptLogProb>>>;
 
+/// Tokens of a prompt that a text starts with, and their scores, which the first lacks.
+pub(super) type Echoed<'a> = Option<(&'a [u32], &'a [TokenScore])>;
+
 /// Writes the parts of one reply.
 pub(super) struct Renderer<'a> {
     pub(super) asked: &'a Asked,
@@ -24,8 +27,7 @@ pub(super) struct Renderer<'a> {
 /// The next tokens of a choice and the text that became certain with them.
 pub(super) struct Piece<'a> {
     pub(super) text: String,
-    /// Tokens of the prompt that the text starts with; the first has no score.
-    pub(super) echoed: Option<(&'a [u32], &'a [TokenScore])>,
+    pub(super) echoed: Echoed<'a>,
     pub(super) scores: &'a [TokenScore],
     /// Nothing of this choice went before.
     pub(super) first: bool,
@@ -120,6 +122,16 @@ impl Renderer<'_> {
         Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
     }
 
+    /// Characters of the tokens of a piece.
+    pub(super) fn width(&self, echoed: Echoed, scores: &[TokenScore]) -> usize {
+        let prompt = echoed.map_or(&[][..], |(prompt, _)| prompt).iter().copied();
+        prompt.chain(scores.iter().map(|score| score.token)).map(|token| self.characters(token)).sum()
+    }
+
+    fn characters(&self, token: u32) -> usize {
+        self.text.decode(&[token]).chars().count()
+    }
+
     fn name(&self, token: u32) -> String {
         if self.asked.body.output.tokens_as_ids { format!("token_id:{token}") } else { self.text.decode(&[token]) }
     }
@@ -152,7 +164,7 @@ impl Renderer<'_> {
         let mut place = offset;
         for (token, score) in first.into_iter().chain(scored) {
             offsets.push(place as i64);
-            place += self.text.decode(&[token]).chars().count();
+            place += self.characters(token);
             tokens.push(self.name(token));
             log_probs.push(score.map(|score| least_log_prob(score.log_prob)));
             tops.push(score.map(|score| {

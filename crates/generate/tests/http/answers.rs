@@ -152,6 +152,8 @@ async fn an_echo_stands_before_its_answer() {
     let pieces = server.stream(COMPLETIONS, &completion(streamed)).await;
     let said: String = pieces.iter().map(|piece| piece["choices"][0]["text"].as_str().unwrap()).collect();
     assert_eq!(said, "SayHel");
+    let offsets = pieces.iter().flat_map(|piece| piece["choices"][0]["logprobs"]["text_offset"].as_array().unwrap());
+    assert_eq!(offsets.cloned().collect::<Vec<_>>(), (0..6).map(Json::from).collect::<Vec<_>>());
 }
 
 #[tokio::test]

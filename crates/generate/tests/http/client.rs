@@ -59,7 +59,7 @@ fn bad(acts: Vec<Act>) -> Bad {
                     response.body(Body::from(body)).unwrap()
                 }
                 Some(Act::Hang) => {
-                    tokio::time::sleep(Duration::from_secs(60)).await;
+                    tokio::time::sleep(Duration::from_mins(1)).await;
                     GOOD.into_response()
                 }
                 Some(Act::BreakOff) => {
