@@ -1,7 +1,5 @@
 //! What is asked of a generation engine, and what it answers: the seam between engines and those who use them.
 
-use std::sync::mpsc::Sender;
-
 use crate::{Finish, Sampling};
 
 /// A prompt and how to go on with it.
@@ -76,6 +74,10 @@ pub enum Refusal {
     Closed,
 }
 
+/// Takes the events of one request, on the engine's thread: it must not block. It returns whether somebody still listens;
+/// `false` cancels the request.
+pub type Sink = Box<dyn FnMut(Event) -> bool + Send>;
+
 /// An accepted request. Dropping it cancels what is left of it.
 pub trait Ticket: Send {}
 
@@ -97,11 +99,15 @@ pub struct Load {
 
 /// An engine that takes requests from any thread and works on all of them together.
 pub trait Service: Send + Sync {
-    /// Queues a request. Its events go to `events`; a closed receiver cancels it.
-    fn submit(&self, request: Request, events: Sender<Event>) -> Result<Box<dyn Ticket>, Refusal>;
+    /// Queues a request. Its events go to `events`.
+    fn submit(&self, request: Request, events: Sink) -> Result<Box<dyn Ticket>, Refusal>;
     fn load(&self) -> Load;
     /// Tokens of prompt and answer together at most.
     fn context(&self) -> usize;
+    /// Which weights answer now; every update of the weights gives a larger number.
+    fn weight_version(&self) -> u64 {
+        0
+    }
     /// Accepts nothing more, finishes what was accepted, and returns when all of it is answered.
     fn drain(&self);
 }

@@ -1,0 +1,48 @@
+//! Who may ask, and how errors leave.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Server;
+use crate::protocol::ApiError;
+
+/// Lets a request pass if it carries the server's key.
+pub(super) async fn check_key(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    if let Some(key) = &server.settings.api_key {
+        let header = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        let given = match header.split_at_checked("Bearer ".len()) {
+            Some((scheme, given)) if scheme.eq_ignore_ascii_case(b"Bearer ") => given.trim_ascii(),
+            _ => &[],
+        };
+        // Hashes compare in constant time, so that the time tells nothing of the key.
+        if blake3::hash(given) != blake3::hash(key.as_bytes()) {
+            return ApiError::unauthorized().into_response();
+        }
+    }
+    next.run(request).await
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, axum::Json(self.json())).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The body, or why there is none.
+pub(super) fn received(body: Result<Bytes, BytesRejection>, limit: usize) -> Result<Bytes, ApiError> {
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(limit),
+        _ => ApiError::malformed(format!("the body could not be received: {rejection}\n  fix: send it again")),
+    })
+}
