@@ -452,6 +452,16 @@ pub trait Backend: Send + Sync + Sized + 'static {
         targets: HeadTargets<'_, Self::Buffer>,
         outputs: HeadOutputs<'_, Self::Buffer>,
     );
+    /// The logits that [`Self::head`] scores, `f32 [rows, vocabulary]`, and for each row `log Σ exp(logits)`: a token's
+    /// log-probability is its logit less that, in `f64` and then rounded, with the bits that `head` gives.
+    fn logits(
+        &self,
+        hidden: &Self::Buffer,
+        rows: usize,
+        weight: Weight<'_, Self::Buffer, Self::Matrix>,
+        softcap: Option<f32>,
+        logits: &mut Self::Buffer,
+    ) -> Vec<f64>;
     /// `dhidden` (`f32` or activation, overwritten) and, when given, `dweight (f32 [vocabulary, in]) +=`.
     fn head_backward(
         &self,

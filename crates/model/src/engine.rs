@@ -6,6 +6,7 @@
 use camelid_text::Forest;
 
 use crate::ModelError;
+use crate::decoder::Generate;
 
 /// What a forward pass must deliver besides log-probabilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,8 +81,8 @@ pub struct StateTensor {
     pub values: Vec<f32>,
 }
 
-/// A model that can be scored, trained and saved.
-pub trait Engine {
+/// A model that can be scored, sampled from, trained and saved.
+pub trait Engine: Generate {
     /// Scores each target. With `want.gradients`, the next call must be `backward`.
     fn forward(&mut self, forest: &Forest, want: Want) -> Result<Scores, ModelError>;
     /// Adds to the gradients of the trained parameters.

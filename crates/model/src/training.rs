@@ -162,12 +162,12 @@ impl<B: Backend> Engine for Transformer<B> {
             return Err(invalid(format!("token {from} of {} cannot be decoded", tokens.len()), "start at 1 or later"));
         }
         let mut decoder = self.decoder(tokens.len());
-        let mut logits = decoder.append(&tokens[..from])?;
+        let mut logits = decoder.predict(&tokens[..from])?;
         let mut log_probs = Vec::new();
         for (index, &token) in tokens.iter().enumerate().skip(from) {
-            log_probs.push(log_prob(&logits, token));
+            log_probs.push(logits.log_prob(0, token));
             if index + 1 < tokens.len() {
-                logits = decoder.append(&[token])?;
+                logits = decoder.predict(&[token])?;
             }
         }
         Ok(log_probs)
@@ -288,11 +288,4 @@ fn restore<B: Backend>(
         backend.write(buffer, 0, &values);
     }
     Ok(())
-}
-
-/// `log softmax(logits)[token]`.
-fn log_prob(logits: &[f32], token: u32) -> f32 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let total: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
-    (f64::from(logits[token as usize] - largest) - total.ln()) as f32
 }

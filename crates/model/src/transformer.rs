@@ -9,6 +9,7 @@ use crate::arch_hf::invalid;
 use crate::batch::{Batch, Targets};
 use crate::block::{Block, Pass, RopeTable, Saved};
 use crate::construct::{Builder, check_tuning, lowest_trained};
+use crate::decoder::KeyValueCache;
 use crate::engine::{Cotangents, Scores, Want};
 use crate::linear::{LinearWeight, activations, floats};
 use crate::norm::NormLayer;
@@ -54,6 +55,8 @@ pub struct Transformer<B: Backend> {
     pub(crate) step: u64,
     /// What the last forward left for the backward.
     kept: Option<Kept<B>>,
+    /// Of generation, while there is any.
+    pub(crate) cache: Option<KeyValueCache<B>>,
 }
 
 /// The weight of the output projection.
@@ -157,6 +160,7 @@ impl<B: Backend> Transformer<B> {
             lowest_trained,
             step: 0,
             kept: None,
+            cache: None,
         };
         if options.keep_reference {
             model.for_each_tensor_mut(&mut |backend, tensor| tensor.keep_reference(backend));

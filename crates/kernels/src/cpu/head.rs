@@ -17,6 +17,7 @@ use super::gemm::blocking::{self, Multiplication, Output, Panels};
 use super::gemm::packing::{LEFT_LANES, Operand, RIGHT_LANES};
 use super::gemm::{self, CpuWeight, Place, Right};
 use super::simd::Context;
+use super::vector::Shared;
 use crate::backend::{Compute, DType, HeadCotangents, HeadOutputs, HeadTargets, Weight};
 
 /// Left panels and rows of a tile of logits.
@@ -123,14 +124,18 @@ impl<'a> TargetsByRow<'a> {
     }
 }
 
-/// Softmax statistics of each row, and the logit of each target.
-fn score(ctx: &Context<'_>, projection: &Projection<'_>, targets: &TargetsByRow<'_>) -> (Vec<RowSoftmax>, Vec<f32>) {
+/// Softmax statistics of each row. `seen` gets every tile of logits, in rows of `columns.len()`: each element of the matrix
+/// once, from one task.
+fn statistics(
+    ctx: &Context<'_>,
+    projection: &Projection<'_>,
+    seen: &(dyn Fn(Range<usize>, Range<usize>, &[f32]) + Sync),
+) -> Vec<RowSoftmax> {
     let (rows, vocabulary) = (projection.rows, projection.vocabulary);
     let tiles = rows.div_ceil(TILE_ROWS);
     let groups = vocabulary.div_ceil(TILE_COLUMNS);
     let none = Statistics { max: f32::NEG_INFINITY, sum: 0.0, weighted: 0.0 };
     let mut parts = vec![none; groups * tiles * TILE_ROWS];
-    let logits_of_targets: Vec<AtomicU32> = targets.tokens.iter().map(|_| AtomicU32::new(0)).collect();
     // A weight given as values is laid out a stretch at a time.
     let stretch_groups = match projection.weight {
         Weight::Prepared(_) => groups,
@@ -148,13 +153,10 @@ fn score(ctx: &Context<'_>, projection: &Projection<'_>, targets: &TargetsByRow<
             let tile_rows = tile * TILE_ROWS..rows.min((tile + 1) * TILE_ROWS);
             let columns = group * TILE_COLUMNS..vocabulary.min((group + 1) * TILE_COLUMNS);
             let logits = projection.tile(ctx, stretch, tile_rows.clone(), columns.clone());
-            for ((row, part), logits) in tile_rows.zip(parts).zip(logits.f32().chunks_exact(columns.len())) {
+            for (part, logits) in parts.iter_mut().zip(logits.f32().chunks_exact(columns.len())) {
                 *part = softmax::statistics(ctx.level, logits);
-                for (target, place) in targets.within(row, columns.clone()) {
-                    // Each target's token lies in one tile, so there is one writer.
-                    logits_of_targets[target].store(logits[place].to_bits(), Ordering::Relaxed);
-                }
             }
+            seen(tile_rows, columns, logits.f32());
         });
     }
     let mut softmaxes = vec![RowSoftmax::default(); rows];
@@ -164,8 +166,44 @@ fn score(ctx: &Context<'_>, projection: &Projection<'_>, targets: &TargetsByRow<
             *softmax = softmax::combine((0..groups).map(|group| parts[group * tiles * TILE_ROWS + row]));
         }
     });
+    softmaxes
+}
+
+/// Softmax statistics of each row, and the logit of each target.
+fn score(ctx: &Context<'_>, projection: &Projection<'_>, targets: &TargetsByRow<'_>) -> (Vec<RowSoftmax>, Vec<f32>) {
+    let logits_of_targets: Vec<AtomicU32> = targets.tokens.iter().map(|_| AtomicU32::new(0)).collect();
+    let softmaxes = statistics(ctx, projection, &|rows, columns, logits| {
+        for (row, logits) in rows.zip(logits.chunks_exact(columns.len())) {
+            for (target, place) in targets.within(row, columns.clone()) {
+                // Each target's token lies in one tile, so there is one writer.
+                logits_of_targets[target].store(logits[place].to_bits(), Ordering::Relaxed);
+            }
+        }
+    });
     let logits = logits_of_targets.into_iter().map(|bits| f32::from_bits(bits.into_inner())).collect();
     (softmaxes, logits)
+}
+
+/// See [`crate::Backend::logits`].
+pub(crate) fn logits(
+    ctx: &Context<'_>,
+    hidden: &Buffer,
+    rows: usize,
+    weight: CpuWeight<'_>,
+    softcap: Option<f32>,
+    logits: &mut Buffer,
+) -> Vec<f64> {
+    let projection = Projection::new(hidden, rows, weight, softcap);
+    let vocabulary = projection.vocabulary;
+    let all = Shared::new(logits.values_mut());
+    let softmaxes = statistics(ctx, &projection, &|rows, columns, tile| {
+        for (row, tile) in rows.zip(tile.chunks_exact(columns.len())) {
+            let start = row * vocabulary;
+            // SAFETY: each element is in one tile, and each tile in one task.
+            unsafe { all.part(start + columns.start..start + columns.end).store(tile, false) };
+        }
+    });
+    softmaxes.into_iter().map(|softmax| softmax.log_normaliser).collect()
 }
 
 /// See [`crate::Backend::head`].

@@ -387,6 +387,17 @@ impl Backend for Cpu {
         head::head(&self.context(), hidden, rows, weight, softcap, targets, outputs);
     }
 
+    fn logits(
+        &self,
+        hidden: &Buffer,
+        rows: usize,
+        weight: Weight<'_, Buffer, PackedMatrix>,
+        softcap: Option<f32>,
+        logits: &mut Buffer,
+    ) -> Vec<f64> {
+        head::logits(&self.context(), hidden, rows, weight, softcap, logits)
+    }
+
     fn head_backward(
         &self,
         hidden: &Buffer,

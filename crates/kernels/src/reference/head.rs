@@ -5,7 +5,7 @@ use super::memory::ReferenceBuffer;
 use crate::backend::{HeadCotangents, HeadOutputs, HeadTargets};
 
 /// Logits of one row after the soft cap.
-fn logits(hidden: &ReferenceBuffer, row: usize, weight: Numbers<'_>, softcap: Option<f32>) -> Vec<f64> {
+fn row_logits(hidden: &ReferenceBuffer, row: usize, weight: Numbers<'_>, softcap: Option<f32>) -> Vec<f64> {
     let x = &hidden.numbers[row * weight.input..][..weight.input];
     (0..weight.out)
         .map(|token| {
@@ -24,6 +24,22 @@ fn entropy(logits: &[f64], log_normaliser: f64) -> f64 {
     logits.iter().map(|l| -(l - log_normaliser).exp() * (l - log_normaliser)).sum()
 }
 
+/// All logits of all rows, and each row's `log Σ exp`.
+pub(super) fn logits(
+    hidden: &ReferenceBuffer,
+    rows: usize,
+    weight: Numbers<'_>,
+    softcap: Option<f32>,
+    logits: &mut ReferenceBuffer,
+) -> Vec<f64> {
+    let normalisers = (0..rows).map(|row| {
+        let of_row = row_logits(hidden, row, weight, softcap);
+        logits.numbers[row * weight.out..][..weight.out].copy_from_slice(&of_row);
+        log_normaliser(&of_row)
+    });
+    normalisers.collect()
+}
+
 pub(super) fn forward(
     hidden: &ReferenceBuffer,
     rows: usize,
@@ -34,7 +50,7 @@ pub(super) fn forward(
 ) {
     let HeadOutputs { log_probs, mut entropies, hits, log_normalisers } = outputs;
     for row in 0..rows {
-        let logits = logits(hidden, row, weight, softcap);
+        let logits = row_logits(hidden, row, weight, softcap);
         let normaliser = log_normaliser(&logits);
         log_normalisers.numbers[row] = normaliser;
         let mut best = 0;
@@ -66,7 +82,7 @@ pub(super) fn backward(
 ) {
     let input = weight.input;
     for row in 0..rows {
-        let logits = logits(hidden, row, weight, softcap);
+        let logits = row_logits(hidden, row, weight, softcap);
         let normaliser = log_normaliser(&logits);
         let row_entropy = entropy(&logits, normaliser);
         let mut dlogits = vec![0.0; weight.out];

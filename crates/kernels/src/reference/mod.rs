@@ -398,6 +398,17 @@ impl Backend for Reference {
         head::forward(hidden, rows, numbers(weight), softcap, targets, outputs);
     }
 
+    fn logits(
+        &self,
+        hidden: &ReferenceBuffer,
+        rows: usize,
+        weight: Weight<'_, ReferenceBuffer, ReferenceMatrix>,
+        softcap: Option<f32>,
+        logits: &mut ReferenceBuffer,
+    ) -> Vec<f64> {
+        head::logits(hidden, rows, numbers(weight), softcap, logits)
+    }
+
     fn head_backward(
         &self,
         hidden: &ReferenceBuffer,

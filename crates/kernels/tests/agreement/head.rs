@@ -22,6 +22,7 @@ proptest! {
         of_rows.sort_unstable();
         let count = of_rows.len();
         let tokens = indices(count, vocabulary, seed + 1);
+        let (rows_list, tokens_list) = (of_rows.clone(), tokens.clone());
         agree!(Tolerance { f32: 2e-5, bf16: 0.1 }, |b| {
             let hidden = activation(b, &values(rows * input, seed));
             let numbers = b.upload(&values(vocabulary * input, seed + 1));
@@ -39,6 +40,15 @@ proptest! {
                 log_normalisers: &mut log_normalisers,
             };
             b.head(&hidden, rows, weight, softcap, targets, outputs);
+            let mut logits = b.alloc(DType::F32, rows * vocabulary);
+            let normalisers = b.logits(&hidden, rows, weight, softcap, &mut logits);
+            let numbers_of = b.read(&logits, 0, rows * vocabulary);
+            // A token has the same log-probability whichever way it is asked for, to the bit.
+            for ((&row, &token), scored) in rows_list.iter().zip(&tokens_list).zip(b.read(&log_probs, 0, count)) {
+                let logit = f64::from(numbers_of[row as usize * vocabulary + token as usize]);
+                let log_prob = logit - normalisers[row as usize];
+                assert!(b.name().starts_with("reference") || log_prob as f32 == scored, "{log_prob} {scored}");
+            }
             let (of_log_probs, of_entropies) = (b.upload(&values(count, seed + 2)), b.upload(&values(count, seed + 3)));
             let cotangents =
                 HeadCotangents { log_probs: &of_log_probs, entropies: with_entropy.then_some(&of_entropies) };
@@ -52,7 +62,7 @@ proptest! {
                 &hidden, rows, weight, softcap, targets, &log_normalisers, cotangents, &mut activations, None,
             );
             // Ties of the largest logit may fall either way, so hits are compared where the head's own tests make none.
-            [&log_probs, &entropies, &log_normalisers, &dhidden, &dweight, &activations]
+            [&log_probs, &entropies, &log_normalisers, &dhidden, &dweight, &activations, &logits]
                 .map(|buffer| host(b, buffer))
                 .to_vec()
         });
