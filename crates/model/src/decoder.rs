@@ -205,8 +205,7 @@ impl<B: Backend> Transformer<B> {
         let mut normed = activations(backend, count * arch.hidden);
         self.final_norm.forward(backend, &last, count, &mut normed);
         let mut logits = floats(backend, count * vocabulary);
-        let log_normalisers =
-            backend.logits(&normed, count, self.head_weight(), arch.logit_softcap, &mut logits);
+        let log_normalisers = backend.logits(&normed, count, self.head_weight(), arch.logit_softcap, &mut logits);
         Ok(Logits { values: backend.read(&logits, 0, count * vocabulary), log_normalisers, vocabulary })
     }
 

@@ -25,7 +25,8 @@ mod value_head;
 mod weights;
 
 pub use arch::{ArchConfig, Biases, BlockNorm, LayerKind, Linear, Mlp, Naming, Norm, Rope, RopeScaling};
-pub use decoder::Decoder;
+pub use camelid_kernels::KeySpan;
+pub use decoder::{Decoder, Generate, Logits, Piece, Wanted};
 pub use engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
 pub use error::ModelError;
 pub use io::{inspect_model, load_model};

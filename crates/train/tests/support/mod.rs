@@ -6,7 +6,9 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use camelid_kernels::Memory;
-use camelid_model::{Cotangents, Engine, ModelError, Scores, StateTensor, Update, Updated, Want};
+use camelid_model::{
+    Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Want, Wanted,
+};
 use camelid_text::{Encoded, Forest};
 use camelid_train::{Schedule, Shape, TrainingPlan};
 
@@ -87,6 +89,42 @@ fn softmax(logits: &[f32], token: usize) -> Vec<f64> {
 
 fn broken(reason: &str) -> ModelError {
     ModelError::Invalid { reason: reason.into(), fix: "none, this is a test".into() }
+}
+
+/// The next token depends on the last one only, so there is nothing to keep.
+impl Generate for Table {
+    fn open_cache(&mut self, _rows: usize, _longest: usize) {}
+
+    fn close_cache(&mut self) {}
+
+    fn cache_row_bytes(&self) -> usize {
+        0
+    }
+
+    fn max_positions(&self) -> usize {
+        1 << 20
+    }
+
+    fn vocabulary(&self) -> usize {
+        VOCABULARY
+    }
+
+    fn extend(&mut self, pieces: &[Piece<'_>]) -> Result<Logits, ModelError> {
+        let mut logits = Logits { vocabulary: VOCABULARY, ..Logits::default() };
+        for piece in pieces {
+            let tokens = match piece.wanted {
+                Wanted::Nothing => &[],
+                Wanted::Last => &piece.tokens[piece.tokens.len() - 1..],
+                Wanted::All => piece.tokens,
+            };
+            for &token in tokens {
+                let row = &self.logits[token as usize * VOCABULARY..][..VOCABULARY];
+                logits.values.extend_from_slice(row);
+                logits.log_normalisers.push(row.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln());
+            }
+        }
+        Ok(logits)
+    }
 }
 
 impl Engine for Table {
