@@ -136,9 +136,18 @@ pub(crate) struct SamplingArgs {
     /// Sample among tokens at least this share as likely as the most likely one; 0 is off
     #[arg(long, default_value_t = 0.0)]
     pub(crate) min_p: f32,
+    /// Sample among the tokens whose surprise is nearest to the entropy, up to this probability; 1 is off
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) typical_p: f32,
     /// Above 1, makes tokens already in the text less likely
     #[arg(long, default_value_t = 1.0)]
     pub(crate) repetition_penalty: f32,
+    /// Taken from the logit of every token that the answer has already
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) presence_penalty: f32,
+    /// Taken from a token's logit for each time that the answer has it already
+    #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) frequency_penalty: f32,
     /// Most tokens of one answer
     #[arg(long, default_value_t = 512)]
     pub(crate) max_tokens: usize,

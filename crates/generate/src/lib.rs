@@ -7,6 +7,7 @@
 
 mod answer;
 pub mod client;
+mod distribution;
 mod gather;
 mod prepare;
 pub mod protocol;
@@ -19,5 +20,5 @@ mod stream;
 pub use answer::{Answer, Finish, answer};
 pub use prepare::prepare;
 pub use request::{Event, Load, Refusal, Request, Service, Sink, StopRules, Ticket, TokenScore};
-pub use sampler::{InvalidSampling, Sampler, Sampling};
+pub use sampler::{Drawn, InvalidSampling, Sampler, Sampling};
 pub use stream::Stream;

@@ -79,22 +79,14 @@ fn unknown_token(field: &str, token: u32, text: &Text) -> String {
 
 /// The decoding parameters: what the request says, else the defaults.
 fn sampling_of(decoding: &Decoding, defaults: &Sampling) -> Result<Sampling, ApiError> {
-    // What `Sampling` cannot express must not be dropped in silence.
-    let not_yet = [
-        ("typical_p", decoding.typical_p, 1.0),
-        ("presence_penalty", decoding.presence_penalty, 0.0),
-        ("frequency_penalty", decoding.frequency_penalty, 0.0),
-    ];
-    for (name, value, off) in not_yet {
-        if value.is_some_and(|value| value != off) {
-            return Err(ApiError::unsupported(name, "leave it out"));
-        }
-    }
     let sampling = Sampling {
         temperature: decoding.temperature.unwrap_or(defaults.temperature),
         top_k: decoding.top_k.unwrap_or(defaults.top_k),
         top_p: decoding.top_p.unwrap_or(defaults.top_p),
         min_p: decoding.min_p.unwrap_or(defaults.min_p),
+        typical_p: decoding.typical_p.unwrap_or(defaults.typical_p),
+        presence_penalty: decoding.presence_penalty.unwrap_or(defaults.presence_penalty),
+        frequency_penalty: decoding.frequency_penalty.unwrap_or(defaults.frequency_penalty),
         repetition_penalty: decoding.repetition_penalty.unwrap_or(defaults.repetition_penalty),
         seed: decoding.seed.unwrap_or_else(fresh_number),
     };

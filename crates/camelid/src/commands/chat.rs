@@ -18,7 +18,10 @@ impl From<&SamplingArgs> for Sampling {
             top_k: args.top_k,
             top_p: args.top_p,
             min_p: args.min_p,
+            typical_p: args.typical_p,
             repetition_penalty: args.repetition_penalty,
+            presence_penalty: args.presence_penalty,
+            frequency_penalty: args.frequency_penalty,
             seed: args.seed,
         }
     }

@@ -64,9 +64,9 @@ impl ServiceGenerator {
 impl Generator for ServiceGenerator {
     fn identity(&self) -> String {
         let text = blake3::Hash::from_bytes(self.text.hash()).to_hex();
-        let Sampling { temperature, top_k, top_p, min_p, repetition_penalty, .. } = self.sampling;
-        let defaults = format!("{temperature} {top_k} {top_p} {min_p} {repetition_penalty}");
-        format!("{}\n{}\n{text}\n{defaults}", self.model, self.service.weight_version())
+        // A seed left open is drawn anew for each request.
+        let defaults = Sampling { seed: 0, ..self.sampling };
+        format!("{}\n{}\n{text}\n{defaults:?}", self.model, self.service.weight_version())
     }
 
     fn generate_each(&self, prompts: &[Prompt], done: Done) {
