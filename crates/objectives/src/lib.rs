@@ -10,6 +10,7 @@
 
 pub mod preference;
 mod reduced;
+pub mod reinforcement;
 pub mod reward;
 pub mod sft;
 
