@@ -97,7 +97,8 @@ pub fn fit(law: Law, points: &[(f64, f64)]) -> Option<Fit> {
     }
     let determinant = aa * bb - ab * ab;
     // Relative to its size: of one distance only, rounding alone may leave a little.
-    if !(determinant > 1e-12 * aa * bb) || !(ar + br).is_finite() {
+    let solvable = determinant > 1e-12 * aa * bb && (ar + br).is_finite();
+    if !solvable {
         return None;
     }
     let alpha = (ar * bb - br * ab) / determinant;

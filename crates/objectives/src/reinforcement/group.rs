@@ -13,7 +13,7 @@
 //! **Source.** Shao 2024 (arXiv 2402.03300), section 4.1.2; Liu 2025 (arXiv 2503.20783), section 3.2; by the batch: Lite
 //! PPO, Liu 2025 (arXiv 2508.08221).
 //!
-//! **Reference numbers.** Advantages add up to 0 in each group. DeepSeekMath: groups of 64, `ε` 0.2, `β` 0.04, learning rate
+//! **Reference numbers.** Advantages add up to 0 in each group. The paper: groups of 64, `ε` 0.2, `β` 0.04, learning rate
 //! 1e-6; TRL: groups of 8, `β` 0.
 
 use crate::{Metric, Reduced};

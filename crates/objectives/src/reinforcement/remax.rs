@@ -1,4 +1,4 @@
-//! ReMax: the reward of the greedy answer as the baseline.
+//! `ReMax`: the reward of the greedy answer as the baseline.
 //!
 //! **What it optimises.** `E_{y~π}[r(x, y)]`, relative to what the policy answers without sampling.
 //!

@@ -11,7 +11,7 @@
 //! `KL(P_n‖π) ≤ log n - (n - 1)/n`, equal only where no two samples ever tie. From `N` samples sorted by proxy reward,
 //! ascending, the gold reward at `n` is `Σ_i C(i - 1, n - 1)/C(N, n) gold_i`, without bias.
 //!
-//! **Source.** Stiennon 2020 (arXiv 2009.01325), appendix G.3; Nakano 2021 (WebGPT, arXiv 2112.09332), appendix I; the bound:
+//! **Source.** Stiennon 2020 (arXiv 2009.01325), appendix G.3; Nakano 2021 (arXiv 2112.09332), appendix I; the bound:
 //! Beirami 2024 (arXiv 2401.01879).
 //!
 //! **Reference numbers.** KL at n = 1: 0; 4: 0.636; 16: 1.835; 64: 3.174; 256: 4.549; 1,000: 5.909.

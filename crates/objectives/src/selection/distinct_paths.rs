@@ -13,7 +13,7 @@
 //! **Source.** Yuan 2023 (arXiv 2308.01825), section 3.3, and `collect_rejection_sampling.py` of its code, which looks at
 //! `<<48/2=24>>` only. Where a solution has no such marks, equations in plain text count here.
 //!
-//! **Reference numbers.** 100 samples a problem at temperature 0.7. GSM8K, against SFT: LLaMA 7B 35.9 → 41.7, 13B 43.0 → 49.1;
+//! **Reference numbers.** 100 samples a problem at temperature 0.7. GSM8K, against SFT: Llama 7B 35.9 → 41.7, 13B 43.0 → 49.1;
 //! with the paths of several models up to 13B, 49.3 and 52.1.
 
 use super::arithmetic::{Percent, evaluate};

@@ -1,4 +1,4 @@
-//! ReST: keep the samples above a threshold.
+//! `ReST`: keep the samples above a threshold.
 //!
 //! **What it optimises.** The likelihood of the policy's own samples that scored well, after supervised fine-tuning on them.
 //!

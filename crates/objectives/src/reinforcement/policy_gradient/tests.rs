@@ -65,7 +65,7 @@ fn values_by_hand() {
     assert!(outcome.d_entropies.is_empty());
 
     let outcome = loss(&PolicyGradient { denominator: Denominator::Sequences, ..plain }, &samples());
-    close("sequences", outcome.loss.sum, (a + 0.5 * b) / 1.5 + (c + d) / 2.0, 1e-12);
+    close("sequences", outcome.loss.sum, (a + 0.5 * b) / 1.5 + f64::midpoint(c, d), 1e-12);
     assert_eq!(outcome.loss.count, 2.0);
     let outcome = loss(&PolicyGradient { denominator: Denominator::Constant(10.0), ..plain }, &samples());
     close("constant", outcome.loss.sum, (a + 0.5 * b + c + d) / 10.0, 1e-12);
