@@ -8,9 +8,12 @@
 //! To add a method, copy `sft.rs`: its doc comment says what it optimises, when to use it, the formula, the source and
 //! reference numbers; its tests check hand-computed values and the derivative by finite differences.
 
+pub mod over_optimisation;
 pub mod preference;
 mod reduced;
+pub mod reinforcement;
 pub mod reward;
+pub mod selection;
 pub mod sft;
 
 pub use reduced::{Metric, Outcome, Reduced};

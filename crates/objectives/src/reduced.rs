@@ -43,6 +43,9 @@ pub struct Outcome {
     pub metrics: Vec<Metric>,
     /// Derivative of `loss.sum` with respect to each target's log-probability.
     pub d_log_probs: Vec<f32>,
-    /// Derivative of `loss.sum` with respect to each sequence's value; empty where the method reads none.
+    /// Derivative of `loss.sum` with respect to each value, one a sequence or one a target as the method reads them; empty
+    /// where it reads none.
     pub d_values: Vec<f32>,
+    /// Derivative of `loss.sum` with respect to the entropy at each target; empty where the method reads none.
+    pub d_entropies: Vec<f32>,
 }

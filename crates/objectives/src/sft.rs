@@ -67,7 +67,7 @@ pub fn loss(targets: Targets<'_>, reduction: Reduction) -> Outcome {
         loss: Reduced::new(sum, count),
         metrics,
         d_log_probs: (0..log_probs.len()).map(|target| -factor(target) as f32).collect(),
-        d_values: Vec::new(),
+        ..Outcome::default()
     }
 }
 

@@ -198,7 +198,7 @@ pub fn loss(method: &Method, groups: &[Group]) -> Outcome {
         }
         metrics.add(method, group);
     }
-    Outcome { loss: total, metrics: metrics.finish(), d_log_probs, d_values: Vec::new() }
+    Outcome { loss: total, metrics: metrics.finish(), d_log_probs, ..Outcome::default() }
 }
 
 /// Loss, metrics and derivatives of single responses, each good (`true`) or bad. `Outcome::d_log_probs` has one entry
@@ -224,7 +224,7 @@ pub fn unpaired_loss(method: &dyn UnpairedLoss, responses: &[(Response, bool)], 
         ("logps/rejected", sums[1][1]),
     ];
     let metrics = metrics.into_iter().map(|(name, value)| Metric { name, value }).collect();
-    Outcome { loss: total, metrics, d_log_probs, d_values: Vec::new() }
+    Outcome { loss: total, metrics, d_log_probs, ..Outcome::default() }
 }
 
 /// The mean over a prompt's pairs, so that each prompt counts once however many responses it has (Ouyang 2022, eq. 1,

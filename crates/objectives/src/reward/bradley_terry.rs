@@ -76,7 +76,7 @@ pub fn loss(method: &BradleyTerry, prompts: &[Ranked]) -> Outcome {
     }
     let metrics = [("accuracy", accurate), ("margin", margins), ("mean_reward", rewards)];
     let metrics = metrics.into_iter().map(|(name, value)| Metric { name, value }).collect();
-    Outcome { loss: total, metrics, d_log_probs: Vec::new(), d_values: d_rewards }
+    Outcome { loss: total, metrics, d_values: d_rewards, ..Outcome::default() }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub fn loss(values: &[f32], correct: &[bool]) -> Outcome {
         })
         .collect();
     let metrics = vec![Metric { name: "accuracy", value: accurate }];
-    Outcome { loss: total, metrics, d_log_probs: Vec::new(), d_values }
+    Outcome { loss: total, metrics, d_values, ..Outcome::default() }
 }
 
 /// `Σ_s log σ(v_s)`: how likely all steps are right.
