@@ -8,6 +8,7 @@
 mod answer;
 pub mod client;
 mod distribution;
+pub mod engine;
 mod gather;
 mod prepare;
 pub mod protocol;
