@@ -32,6 +32,8 @@ pub enum Deviation {
 
 /// Keeps groups of equal rewards from dividing 0 by 0.
 const EPSILON: f64 = 1e-4;
+/// What rounding may leave of the deviation of equal rewards.
+const NO_DEVIATION: f64 = 1e-8;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Groups {
@@ -49,7 +51,7 @@ pub fn advantages(rewards: &[Vec<f64>], deviation: Deviation) -> Groups {
     let advantages = rewards.iter().map(|group| {
         let (mean, of_group) = moments(group);
         deviations += of_group;
-        equal += f64::from(u8::from(of_group <= f64::EPSILON * mean.abs()));
+        equal += f64::from(u8::from(of_group <= NO_DEVIATION));
         let divisor = match deviation {
             Deviation::Group => of_group + EPSILON,
             Deviation::Batch => of_batch + EPSILON,

@@ -73,8 +73,10 @@ impl Default for Scale {
 }
 
 impl Scale {
+    /// A score that is not a number stays so, for the trainer to stop at.
     pub fn apply(&self, score: f64) -> f64 {
-        ((score - self.mean) / self.deviation).max(-self.bound).min(self.bound)
+        let scaled = (score - self.mean) / self.deviation;
+        if scaled.abs() > self.bound { self.bound.copysign(scaled) } else { scaled }
     }
 }
 
@@ -270,5 +272,6 @@ mod tests {
         let scale = RunningScores::from_state(running.state()).scale(1.5);
         assert!((scale.mean - 5.0).abs() < 1e-14 && (scale.deviation - 2.0).abs() < 1e-14);
         assert_eq!([scale.apply(6.0), scale.apply(50.0), scale.apply(-50.0)], [0.5, 1.5, -1.5]);
+        assert!(scale.apply(f64::NAN).is_nan());
     }
 }

@@ -16,6 +16,8 @@
 //!
 //! **Reference numbers.** KL at n = 1: 0; 4: 0.636; 16: 1.835; 64: 3.174; 256: 4.549; 1,000: 5.909.
 
+use super::ascending;
+
 /// `log n - (n - 1)/n` nats: the KL of best-of-n without ties, and the most it can be with them.
 pub fn kl_bound(n: usize) -> f64 {
     let n = n.max(1) as f64;
@@ -50,8 +52,7 @@ pub fn exact_kl(probabilities: &[f64], rewards: &[f64], n: usize) -> f64 {
 
 /// Answers of equal reward, ascending, each with the probability of a lower reward.
 fn levels(probabilities: &[f64], rewards: &[f64]) -> Vec<(Vec<usize>, f64)> {
-    let mut order: Vec<usize> = (0..rewards.len()).collect();
-    order.sort_by(|&a, &b| rewards[a].total_cmp(&rewards[b]));
+    let order = ascending(rewards);
     let mut before = 0.0;
     let levels = order.chunk_by(|&a, &b| rewards[a] == rewards[b]).map(|level| {
         let here = before;
@@ -74,8 +75,7 @@ pub fn expected_gold(proxy: &[f64], gold: &[f64], n: usize) -> Option<f64> {
     if n == 0 || n > count {
         return None;
     }
-    let mut order: Vec<usize> = (0..count).collect();
-    order.sort_by(|&a, &b| proxy[a].total_cmp(&proxy[b]));
+    let order = ascending(proxy);
     // C(i - 1, n - 1)/C(N, n) from the top down: n/N, then times (i - n)/(i - 1) from i to i - 1.
     let mut share = n as f64 / count as f64;
     let mut end = count;

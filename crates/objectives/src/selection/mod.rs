@@ -11,3 +11,13 @@ pub mod pass_at_k;
 pub mod quantiles;
 pub mod statistical_rejection;
 pub mod threshold;
+
+/// Samples from the lowest reward to the highest; what is not a number is below all that are.
+fn ascending(rewards: &[f64]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..rewards.len()).collect();
+    order.sort_by(|&a, &b| {
+        let numbers = rewards[b].is_nan().cmp(&rewards[a].is_nan());
+        numbers.then(rewards[a].total_cmp(&rewards[b]))
+    });
+    order
+}

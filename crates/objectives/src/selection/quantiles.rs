@@ -13,10 +13,11 @@
 //!
 //! **Reference numbers.** `K` 5, `β` 0.05, learning rate 3e-6 (AlpacaFarm).
 
+use super::ascending;
+
 /// The bin of each reward, from 0, the worst, to `bins - 1`.
 pub fn assign(rewards: &[f64], bins: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..rewards.len()).collect();
-    order.sort_by(|&a, &b| rewards[a].total_cmp(&rewards[b]));
+    let order = ascending(rewards);
     let mut assigned = vec![0; rewards.len()];
     let mut below = 0;
     for tied in order.chunk_by(|&a, &b| rewards[a] == rewards[b]) {
@@ -47,6 +48,8 @@ mod tests {
         // Ranks 0, 1 to 4 with middle 2.5, 5.
         assert_eq!(assign(&[2.0, 1.0, 2.0, 2.0, 3.0, 2.0], 3), [1, 0, 1, 1, 2, 1]);
         assert_eq!(assign(&[1.0; 4], 5), [1; 4]);
+        // What could not be scored is no example of the best.
+        assert_eq!(assign(&[f64::NAN, 1.0], 2), [0, 1]);
         // A pass rate of a half: the two classes keep apart.
         assert_eq!(assign(&[0.0, 1.0, 0.0, 1.0], 2), [0, 1, 0, 1]);
     }
