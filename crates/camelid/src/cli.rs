@@ -38,6 +38,12 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Talk to a model in the terminal
     Chat(ChatArgs),
+    /// Answer a file of prompts, with a model here or any OpenAI-compatible server
+    ///
+    /// Answers are appended as they come; the same command goes on where an earlier one stopped.
+    Generate(GenerateArgs),
+    /// Offer a model to OpenAI-compatible clients
+    Serve(ServeArgs),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
     Score(ScoreArgs),
     /// Measure what this machine reaches
@@ -188,6 +194,77 @@ pub(crate) struct ChatArgs {
     pub(crate) message: Option<String>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// How much a generation engine takes on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct EngineArgs {
+    /// Tokens of prompt and answer together at most
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) context: usize,
+    /// Tokens whose keys and values are kept: bounds the memory
+    #[arg(long, default_value_t = 16384)]
+    pub(crate) cache_tokens: usize,
+    /// Samples computed together
+    #[arg(long, default_value_t = 64)]
+    pub(crate) batch: usize,
+    /// Prompt tokens computed in one step, so that answers under way do not wait long
+    #[arg(long, default_value_t = 512)]
+    pub(crate) prompt_tokens: usize,
+    /// Requests that may wait; more are turned away (429)
+    #[arg(long, default_value_t = 256)]
+    pub(crate) queue: usize,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GenerateArgs {
+    /// A run directory, a model folder, an adapter folder, a .gguf file or a name; with --server, the name it goes by there
+    pub(crate) model: String,
+    /// JSON lines with `prompt` (a text or a list of messages) or `messages`
+    pub(crate) prompts: PathBuf,
+    /// JSON lines to write: the prompt, its line, its answers with tokens and log-probabilities
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// Answers to each prompt
+    #[arg(long, short = 'n', default_value_t = 1)]
+    pub(crate) samples: usize,
+    /// Ask this server, such as http://localhost:8000/v1, instead of loading the model; its key is read from `OPENAI_API_KEY`
+    #[arg(long)]
+    pub(crate) server: Option<String>,
+    /// Keep answers in this file and ask each question only once, whatever run asks it
+    #[arg(long)]
+    pub(crate) cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// A run directory, a model folder, an adapter folder, a .gguf file or a name
+    pub(crate) model: String,
+    /// What clients call the model; its folder's name when left out
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Address to listen on; only this machine reaches the default
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: std::net::IpAddr,
+    /// 0 takes a free one
+    #[arg(long, default_value_t = 8000)]
+    pub(crate) port: u16,
+    /// Ask clients for this key
+    #[arg(long, env = "CAMELID_API_KEY", hide_env_values = true)]
+    pub(crate) api_key: Option<String>,
+    /// Let clients replace the weights (POST /admin/load_adapter with a path on this machine)
+    #[arg(long)]
+    pub(crate) allow_weight_updates: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }

@@ -68,6 +68,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
         Command::Chat(args) => commands::chat::run(&args)?,
+        Command::Generate(args) => commands::generate::run(&args)?,
+        Command::Serve(args) => commands::serve::run(&args)?,
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
         Command::Bench(Bench::Step { model, tune, rank, moments, sequences, length, steps, json, machine }) => {

@@ -148,3 +148,59 @@ fn a_step_of_this_model_is_measured() {
     let recipe = workshop.succeed(&["bench", "recipe", "recipe.toml", "--steps", "2", "--json"]);
     assert!(serde_json::from_str::<Json>(&recipe).unwrap()["tokens_per_second"].as_f64().unwrap() > 0.0);
 }
+
+/// Answers come from the model's folder and from a server of it, with the same tokens; an interrupted file goes on.
+#[test]
+fn prompts_are_answered_here_and_by_a_server() {
+    let workshop = Workshop::new();
+    let prompts: String = (0..6).map(|i| format!("{{\"prompt\": \"Question {i}? yes\"}}\n")).collect();
+    workshop.write("prompts.jsonl", prompts);
+    let common = ["-n", "2", "--max-tokens", "8", "--temperature", "0.8", "--context", "64", "--compute", "f32"];
+    let answer = |out: &str, more: &[&str]| {
+        let words: Vec<&str> = ["generate", "model", "prompts.jsonl", "--out", out]
+            .into_iter()
+            .chain(common)
+            .chain(more.iter().copied())
+            .collect();
+        workshop.run(&words)
+    };
+    assert!(answer("here.jsonl", &[]).status.success());
+    let here = workshop.read("here.jsonl");
+    assert_eq!(here.lines().count(), 6);
+
+    // Cut in the middle of the third line, as a power cut leaves it.
+    let third: usize = here.lines().take(2).map(|line| line.len() + 1).sum::<usize>() + 20;
+    workshop.write("here.jsonl", &here[..third]);
+    let again = answer("here.jsonl", &["--cache", "cache.jsonl"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("2 of 6 prompts are answered already"), "{again:?}");
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&workshop.read("here.jsonl")), sorted(&here));
+    let other = answer("here.jsonl", &["--seed", "5"]);
+    assert!(String::from_utf8_lossy(&other.stderr).contains("line 1: answers another prompt, model or setting"));
+
+    let mut server = workshop.spawn(&["serve", "model", "--port", "0", "--context", "64", "--compute", "f32"]);
+    let address = server.wait_for("answers on ");
+    let address = address.split_whitespace().next().unwrap().to_owned();
+    let remote = answer("there.jsonl", &["--server", &address]);
+    assert!(remote.status.success(), "{}", String::from_utf8_lossy(&remote.stderr));
+    let texts = |lines: &str| -> Vec<String> {
+        let mut texts: Vec<(u64, String)> = lines
+            .lines()
+            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+            .map(|line| {
+                (
+                    line["line"].as_u64().unwrap(),
+                    format!("{} {}", line["answers"][0]["text"], line["answers"][1]["text"]),
+                )
+            })
+            .collect();
+        texts.sort();
+        texts.into_iter().map(|(_, text)| text).collect()
+    };
+    assert_eq!(texts(&workshop.read("there.jsonl")), texts(&here));
+    assert!(server.terminate().contains("every accepted request is answered"));
+}

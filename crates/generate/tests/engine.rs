@@ -204,7 +204,7 @@ fn a_prefix_is_computed_once_and_no_row_is_lost() {
 
 #[test]
 fn a_cancelled_request_gives_everything_back() {
-    let limits = Limits { context: 600, cache_tokens: 1024, samples: 8, prompt_tokens: 512 };
+    let limits = Limits { context: 600, cache_tokens: 2048, samples: 8, prompt_tokens: 512 };
     let (mut scheduler, mut engine) = (Scheduler::new(limits), Recalling::default());
     engine.open_cache(limits.cache_tokens, limits.context);
     let cancelled = Arc::new(AtomicBool::new(false));

@@ -177,3 +177,51 @@ fn byte_letters() -> Vec<String> {
         })
         .collect()
 }
+
+/// A command that runs until it is told to end.
+pub(crate) struct Running {
+    child: std::process::Child,
+    errors: std::io::BufReader<std::process::ChildStderr>,
+}
+
+impl Workshop {
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Running {
+        use std::process::Stdio;
+        let mut command = self.command(arguments);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let errors = std::io::BufReader::new(child.stderr.take().unwrap());
+        Running { child, errors }
+    }
+}
+
+impl Running {
+    /// What follows `text` on the first line of its messages that has it.
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
+        use std::io::BufRead;
+        let mut line = String::new();
+        while self.errors.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, rest)) = line.split_once(text) {
+                return rest.trim().to_owned();
+            }
+            line.clear();
+        }
+        panic!("the command ended without saying {text:?}");
+    }
+
+    /// Sends SIGTERM and returns the rest of its messages.
+    pub(crate) fn terminate(&mut self) -> String {
+        use std::io::Read;
+        let sent = Command::new("kill").args(["-s", "TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let mut rest = String::new();
+        self.errors.read_to_string(&mut rest).unwrap();
+        assert!(self.child.wait().unwrap().success(), "{rest}");
+        rest
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}

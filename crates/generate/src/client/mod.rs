@@ -147,3 +147,17 @@ fn shown(body: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(body).chars().take(SHOWN).collect();
     text.replace(['\n', '\r'], " ")
 }
+
+impl Generator for Box<dyn Generator> {
+    fn identity(&self) -> String {
+        (**self).identity()
+    }
+
+    fn generate_each(&self, prompts: &[Prompt], done: Done) {
+        (**self).generate_each(prompts, done);
+    }
+
+    fn totals(&self) -> Totals {
+        (**self).totals()
+    }
+}

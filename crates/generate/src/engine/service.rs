@@ -1,5 +1,6 @@
 //! The scheduler on a thread of its own, behind a bounded queue.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,10 +32,21 @@ struct Shared {
 
 #[derive(Default)]
 struct Inbox {
-    submitted: Vec<(Request, Sink, Arc<AtomicBool>)>,
-    replacement: Option<(Engine, Sender<u64>)>,
+    orders: VecDeque<Order>,
     /// Nothing more is accepted; the thread ends when it has nothing left to do.
     closed: bool,
+}
+
+/// What the thread is told, in its order.
+enum Order {
+    Answer(Request, Sink, Arc<AtomicBool>),
+    Replace(Engine, Sender<u64>),
+}
+
+impl Inbox {
+    fn requests(&self) -> usize {
+        self.orders.iter().filter(|order| matches!(order, Order::Answer(..))).count()
+    }
 }
 
 struct Cancel(Arc<AtomicBool>);
@@ -77,7 +89,7 @@ impl EngineService {
             if inbox.closed {
                 return Err(Refusal::Closed);
             }
-            inbox.replacement = Some((engine, sender));
+            inbox.orders.push_back(Order::Replace(engine, sender));
             self.shared.wake.notify_one();
         }
         done.recv().map_err(|_| Refusal::Closed)
@@ -100,18 +112,18 @@ impl Service for EngineService {
         if inbox.closed {
             return Err(Refusal::Closed);
         }
-        let waiting = inbox.submitted.len() + lock(&self.shared.load).waiting;
+        let waiting = inbox.requests() + lock(&self.shared.load).waiting;
         if waiting >= self.queue {
             return Err(Refusal::Busy { waiting });
         }
         let cancelled = Arc::new(AtomicBool::new(false));
-        inbox.submitted.push((request, events, Arc::clone(&cancelled)));
+        inbox.orders.push_back(Order::Answer(request, events, Arc::clone(&cancelled)));
         self.shared.wake.notify_one();
         Ok(Box::new(Cancel(cancelled)))
     }
 
     fn load(&self) -> Load {
-        let submitted = lock(&self.shared.inbox).submitted.len();
+        let submitted = lock(&self.shared.inbox).requests();
         let load = *lock(&self.shared.load);
         Load { waiting: load.waiting + submitted, ..load }
     }
@@ -140,26 +152,28 @@ fn work(shared: &Shared, mut engine: Engine, text: &Text, limits: Limits) {
     loop {
         {
             let mut inbox = lock(&shared.inbox);
-            while scheduler.is_idle() && inbox.submitted.is_empty() && inbox.replacement.is_none() && !inbox.closed {
+            while scheduler.is_idle() && inbox.orders.is_empty() && !inbox.closed {
                 inbox = shared.wake.wait(inbox).unwrap_or_else(PoisonError::into_inner);
             }
-            if scheduler.is_idle()
-                && let Some((other, done)) = inbox.replacement.take()
-            {
-                engine = other;
-                engine.open_cache(limits.cache_tokens, limits.context);
-                scheduler.forget();
-                let version = shared.version.fetch_add(1, Ordering::AcqRel) + 1;
-                // Whoever asked may have gone.
-                let _ = done.send(version);
-            }
-            // What comes while other weights are waited for is theirs.
-            if inbox.replacement.is_none() {
-                for (request, sink, cancelled) in inbox.submitted.drain(..) {
-                    scheduler.submit(request, sink, cancelled);
+            while let Some(order) = inbox.orders.pop_front() {
+                match order {
+                    Order::Answer(request, sink, cancelled) => scheduler.submit(request, sink, cancelled),
+                    Order::Replace(other, done) if scheduler.is_idle() => {
+                        engine = other;
+                        engine.open_cache(limits.cache_tokens, limits.context);
+                        scheduler.forget();
+                        let version = shared.version.fetch_add(1, Ordering::AcqRel) + 1;
+                        // Whoever asked may have gone.
+                        let _ = done.send(version);
+                    }
+                    // What came before is answered by the weights that it came for.
+                    replace @ Order::Replace(..) => {
+                        inbox.orders.push_front(replace);
+                        break;
+                    }
                 }
             }
-            if inbox.closed && scheduler.is_idle() && inbox.submitted.is_empty() {
+            if inbox.closed && scheduler.is_idle() && inbox.orders.is_empty() {
                 return;
             }
             *lock(&shared.load) = scheduler.load();

@@ -1,0 +1,39 @@
+//! A generation engine for commands that answer: the model, its text, and the engine's thread.
+
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use camelid_generate::engine::{EngineService, Limits};
+use camelid_model::{Generate, Transformer, TransformerOptions, Tuning};
+use camelid_text::Text;
+
+use crate::cli::{EngineArgs, MachineArgs};
+use crate::{machine, models};
+
+/// Loads a model, frozen.
+pub(crate) fn load(model: &str, args: &MachineArgs) -> anyhow::Result<(Transformer<camelid_kernels::Cpu>, Text)> {
+    let loaded = models::open(model, &mut |line| eprintln!("{line}"))?;
+    let text = Text::new(loaded.text.clone())?;
+    let backend = machine::open(args.compute, args.threads);
+    let engine = Transformer::new(backend, loaded, Tuning::Frozen, 0, TransformerOptions::default())?;
+    Ok((engine, text))
+}
+
+/// Loads a model and starts an engine on it.
+pub(crate) fn start(
+    model: &str,
+    args: &EngineArgs,
+    machine: &MachineArgs,
+) -> anyhow::Result<(Arc<EngineService>, Arc<Text>)> {
+    let (engine, text) = load(model, machine)?;
+    ensure!(args.context > 0, "--context is 0\n  fix: allow at least as many tokens as a prompt and its answer have");
+    ensure!(args.batch > 0, "--batch is 0\n  fix: run at least one sample at a time");
+    let context = args.context.min(engine.max_positions());
+    let cache_tokens = args.cache_tokens.max(context).next_multiple_of(64);
+    let megabytes = (engine.cache_row_bytes() * cache_tokens) as f64 / 1e6;
+    eprintln!("context of {context} tokens; a cache for {cache_tokens} tokens takes {megabytes:.0} MB");
+    let limits = Limits { context, cache_tokens, samples: args.batch, prompt_tokens: args.prompt_tokens.max(1) };
+    let text = Arc::new(text);
+    let service = EngineService::start(Box::new(engine), Arc::clone(&text), limits, args.queue.max(1));
+    Ok((Arc::new(service.context("the engine's thread cannot be started")?), text))
+}

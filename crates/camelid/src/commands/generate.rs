@@ -1,0 +1,200 @@
+//! `camelid generate`: answers to a file of prompts, from a model here or from any OpenAI-compatible server.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use camelid_generate::Sampling;
+use camelid_generate::client::{
+    CachedGenerator, GenerateError, Generated, Generator, Prompt, RemoteGenerator, RemoteSettings, ResponseCache,
+    ServiceGenerator,
+};
+use camelid_generate::protocol::{Decoding, Input};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::engine;
+use crate::cli::{GenerateArgs, SamplingArgs};
+
+/// A line of the output.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    /// The prompt's line in the input, counted from 1.
+    line: usize,
+    /// Of the prompt and everything that decides its answers: a line of another run is not taken for this one's.
+    key: String,
+    prompt: Json,
+    answers: Vec<Json>,
+}
+
+pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
+    ensure!(args.samples > 0, "--samples is 0\n  fix: ask for at least one answer to each prompt");
+    let prompts = read_prompts(&args.prompts, &decoding(&args.sampling, args.samples))?;
+    let generator = generator(args)?;
+    let keys: Vec<String> = prompts.iter().map(|(_, _, prompt)| key(generator.as_ref(), prompt)).collect();
+    let done = finished(&args.out, &keys)?;
+    let open: Vec<usize> = (0..prompts.len()).filter(|index| !done.contains(&keys[*index])).collect();
+    if open.len() < prompts.len() {
+        eprintln!("{} of {} prompts are answered already", prompts.len() - open.len(), prompts.len());
+    }
+    let mut out = File::options().create(true).append(true).open(&args.out).with_context(|| unwritable(&args.out))?;
+    let asked: Vec<Prompt> = open.iter().map(|&index| prompts[index].2.clone()).collect();
+    let start = Instant::now();
+    let (mut answered, mut failed, mut broken) = (0, 0, None);
+    generator.generate_each(&asked, &mut |place, result: Result<Generated, GenerateError>| {
+        let (line, prompt, _) = &prompts[open[place]];
+        match result {
+            Ok(generated) => {
+                let answers = generated.answers.iter().map(|answer| serde_json::to_value(answer).unwrap_or_default());
+                let line = Line {
+                    line: *line,
+                    key: keys[open[place]].clone(),
+                    prompt: prompt.clone(),
+                    answers: answers.collect(),
+                };
+                let written =
+                    serde_json::to_string(&line).map_err(std::io::Error::from).and_then(|text| writeln!(out, "{text}"));
+                if let Err(error) = written {
+                    broken.get_or_insert(error);
+                }
+                answered += 1;
+            }
+            Err(error) => {
+                failed += 1;
+                eprintln!("{}, line {line}: {error}", args.prompts.display());
+            }
+        }
+        if (answered + failed) % 50 == 0 || answered + failed == asked.len() {
+            let totals = generator.totals();
+            let rate = totals.completion_tokens as f64 / start.elapsed().as_secs_f64();
+            let left =
+                start.elapsed().as_secs_f64() / (answered + failed) as f64 * (asked.len() - answered - failed) as f64;
+            eprintln!("{answered} of {} answered, {failed} failed, {rate:.0} tokens/s, {left:.0} s left", asked.len());
+        }
+    });
+    if let Some(error) = broken {
+        return Err(error).with_context(|| unwritable(&args.out));
+    }
+    let totals = generator.totals();
+    eprintln!(
+        "{} prompt and {} answer tokens computed, {} answers from the cache; written to {}",
+        totals.prompt_tokens,
+        totals.completion_tokens,
+        totals.cached,
+        args.out.display()
+    );
+    if failed > 0 {
+        bail!("{failed} prompts have no answer\n  fix: see the messages above; the same command asks for these only");
+    }
+    Ok(())
+}
+
+fn unwritable(path: &Path) -> String {
+    format!("{} cannot be written\n  fix: name a file in a folder that exists", path.display())
+}
+
+fn decoding(args: &SamplingArgs, samples: usize) -> Decoding {
+    Decoding {
+        samples,
+        max_tokens: Some(args.max_tokens),
+        temperature: Some(args.temperature),
+        top_p: Some(args.top_p),
+        top_k: Some(args.top_k),
+        min_p: Some(args.min_p),
+        typical_p: Some(args.typical_p),
+        repetition_penalty: Some(args.repetition_penalty),
+        presence_penalty: Some(args.presence_penalty),
+        frequency_penalty: Some(args.frequency_penalty),
+        seed: Some(args.seed),
+        ..Decoding::default()
+    }
+}
+
+fn generator(args: &GenerateArgs) -> anyhow::Result<Box<dyn Generator>> {
+    let inner: Box<dyn Generator> = if let Some(url) = &args.server {
+        Box::new(RemoteGenerator::new(RemoteSettings::new(url.as_str(), args.model.as_str()))?)
+    } else {
+        let (service, text) = engine::start(&args.model, &args.engine, &args.machine)?;
+        let sampling = Sampling::from(&args.sampling);
+        Box::new(ServiceGenerator::new(Arc::clone(&service) as _, text, args.model.as_str(), sampling))
+    };
+    match &args.cache {
+        Some(path) => Ok(Box::new(CachedGenerator::new(inner, ResponseCache::open(path)?))),
+        None => Ok(inner),
+    }
+}
+
+fn key(generator: &dyn Generator, prompt: &Prompt) -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(generator.identity().as_bytes());
+    // A prompt is text and numbers: this cannot fail.
+    hasher.update(&serde_json::to_vec(prompt).unwrap_or_default());
+    hasher.finalize().to_hex()[..32].to_owned()
+}
+
+/// Lines of a JSON lines file: `prompt` (a text or a list of messages) or `messages`.
+fn read_prompts(path: &Path, decoding: &Decoding) -> anyhow::Result<Vec<(usize, Json, Prompt)>> {
+    let file = File::open(path)
+        .with_context(|| format!("{} cannot be read\n  fix: name a JSON lines file of prompts", path.display()))?;
+    let mut prompts = Vec::new();
+    for (index, line) in BufReader::new(file).lines().enumerate() {
+        let number = index + 1;
+        let place = || format!("{}, line {number}", path.display());
+        let line = line.with_context(|| format!("{}: is no text\n  fix: save the file as UTF-8", place()))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let mut row: Map<String, Json> = serde_json::from_str(&line)
+            .with_context(|| format!("{}: is no JSON object\n  fix: write one object a line", place()))?;
+        let Some(said) = row.remove("prompt").or_else(|| row.remove("messages")) else {
+            bail!("{}: there is neither `prompt` nor `messages`\n  fix: add one of the two", place());
+        };
+        let input = match &said {
+            Json::String(text) => Input::Text(text.clone()),
+            _ => Input::Chat {
+                messages: serde_json::from_value(said.clone()).with_context(|| {
+                    format!(
+                        "{}: the messages cannot be read\n  fix: write [{{\"role\": ..., \"content\": ...}}]",
+                        place()
+                    )
+                })?,
+                tools: None,
+                template_arguments: Map::new(),
+            },
+        };
+        // Prompts draw from streams of their own.
+        let seed = decoding.seed.map(|seed| seed.wrapping_add(index as u64));
+        prompts.push((number, said, Prompt { input, decoding: Decoding { seed, ..decoding.clone() } }));
+    }
+    ensure!(!prompts.is_empty(), "{} holds no prompt\n  fix: write one JSON object a line", path.display());
+    Ok(prompts)
+}
+
+/// Keys of the prompts that an earlier run has answered. A line that was cut off is removed.
+fn finished(path: &Path, keys: &[String]) -> anyhow::Result<HashSet<String>> {
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(HashSet::new()) };
+    let whole = text.rfind('\n').map_or(0, |end| end + 1);
+    if whole < text.len() {
+        let file = File::options().write(true).open(path).with_context(|| unwritable(path))?;
+        file.set_len(whole as u64)?;
+    }
+    let known: HashSet<&String> = keys.iter().collect();
+    let mut done = HashSet::new();
+    for (index, line) in text[..whole].lines().enumerate() {
+        let line: Line = serde_json::from_str(line).with_context(|| {
+            format!("{}, line {}: is not this command's\n  fix: name another output file", path.display(), index + 1)
+        })?;
+        ensure!(
+            known.contains(&line.key),
+            "{}, line {}: answers another prompt, model or setting\n  fix: name another output file",
+            path.display(),
+            index + 1
+        );
+        done.insert(line.key);
+    }
+    Ok(done)
+}
