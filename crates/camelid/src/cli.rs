@@ -325,6 +325,28 @@ pub(crate) enum Bench {
         #[command(flatten)]
         machine: MachineArgs,
     },
+    /// Generating: tokens/s for a number of prompts and samples
+    Decode {
+        /// A model folder, a .gguf file or a name
+        #[arg(default_value = "smollm2-135m-instruct")]
+        model: String,
+        /// Tokens of each prompt
+        #[arg(long, default_value_t = 16)]
+        prompt: usize,
+        /// Different prompts, computed together
+        #[arg(long, default_value_t = 1)]
+        prompts: usize,
+        /// Samples of each prompt
+        #[arg(long, default_value_t = 1)]
+        samples: usize,
+        /// Tokens of each answer
+        #[arg(long, default_value_t = 64)]
+        tokens: usize,
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        machine: MachineArgs,
+    },
     /// The first steps of a recipe on its own data, without checkpoints: tokens/s, memory
     Recipe {
         #[command(flatten)]

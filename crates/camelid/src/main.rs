@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::cli::{Bench, Cli, Command, Inspect};
+use crate::commands::bench_decode::DecodeBench;
 use crate::commands::bench_step::StepBench;
 
 fn main() -> ExitCode {
@@ -86,6 +87,10 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 json,
                 machine,
             })?;
+        }
+        Command::Bench(Bench::Decode { model, prompt, prompts, samples, tokens, json, machine }) => {
+            let (model, machine) = (model.as_str(), &machine);
+            commands::bench_decode::run(&DecodeBench { model, prompt, prompts, samples, tokens, json, machine })?;
         }
         Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
         Command::Export(args) => commands::export::run(&args)?,

@@ -8,6 +8,7 @@
 mod checkpoint;
 pub mod checks;
 mod error;
+mod group;
 mod observer;
 mod order;
 mod plan;
@@ -25,6 +26,7 @@ mod unpaired;
 pub use camelid_objectives::sft::Reduction;
 pub use checkpoint::Progress;
 pub use error::TrainError;
+pub use group::{Baseline, GroupTask, Rollout, Rollouts};
 pub use observer::{EvaluationReport, Metrics, Observer, Silent, StepReport};
 pub use order::{Order, below, split, stream};
 pub use plan::TrainingPlan;

@@ -80,10 +80,12 @@ fn groups(
 
 /// Derivatives that are in the order of branches and their tokens, in that of the forest's targets.
 pub(crate) fn in_target_order(mut outcome: Outcome, targets: &[Vec<usize>]) -> Outcome {
-    let mut ordered = vec![0.0; outcome.d_log_probs.len()];
-    for (&target, &slope) in targets.iter().flatten().zip(&outcome.d_log_probs) {
-        ordered[target] = slope;
+    for slopes in [&mut outcome.d_log_probs, &mut outcome.d_entropies] {
+        let mut ordered = vec![0.0; slopes.len()];
+        for (&target, &slope) in targets.iter().flatten().zip(slopes.iter()) {
+            ordered[target] = slope;
+        }
+        *slopes = ordered;
     }
-    outcome.d_log_probs = ordered;
     outcome
 }

@@ -5,6 +5,7 @@ use camelid_objectives::Outcome;
 use camelid_text::{Encoded, Forest, pack};
 
 use crate::TrainError;
+use crate::group::Rollout;
 
 /// What is drawn, shuffled and counted as one: a record, or the responses to one prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +26,10 @@ pub enum Label {
     Desirable(bool),
     /// Whether each sequence, a solution up to one of its steps, is right so far.
     Steps(Vec<bool>),
+    /// What an answer to this prompt should be.
+    Expected(String),
+    /// Answers that the policy gave, one for each sequence.
+    Sampled(Vec<Rollout>),
 }
 
 /// How the responses to one prompt compare.
@@ -75,6 +80,18 @@ pub enum Purpose {
 
 /// A kind of stage: how a micro-batch becomes a loss. One file each.
 pub trait Task {
+    /// Turns the prompts of step `step` (or of an evaluation after it) into what the policy answers; nothing where examples are
+    /// trained on as they are.
+    fn roll_out(
+        &mut self,
+        _engine: &mut dyn Engine,
+        _examples: &[&Example],
+        _step: u64,
+        _purpose: Purpose,
+    ) -> Result<Option<Vec<Example>>, TrainError> {
+        Ok(None)
+    }
+
     /// Sees all examples of a step (or of an evaluation) before its first micro-batch: for what cannot be had from a
     /// micro-batch alone.
     fn begin(

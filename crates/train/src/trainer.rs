@@ -160,6 +160,8 @@ impl Trainer<'_> {
         let examples: Vec<&Example> = (first..last).map(|place| &training[order.record(place)]).collect();
         let (mut loss, mut sums, mut flops) = (Reduced::default(), Sums::new(), 0.0);
         let learning_rate = plan.schedule.at(progress.step, total);
+        let rolled = task.roll_out(engine, &examples, progress.step, Purpose::Training)?;
+        let examples = rolled.as_ref().map_or(examples, |rolled| rolled.iter().collect());
         task.begin(engine, &examples, plan.tokens_per_micro_batch, Purpose::Training)?;
         let batches = micro_batches(&examples, plan.tokens_per_micro_batch);
         let mut updated = None;
@@ -176,7 +178,7 @@ impl Trainer<'_> {
                 return Err(self.diverged(progress, "loss", loss.sum, &examples));
             }
             let cotangents =
-                Cotangents { log_probs: outcome.d_log_probs, entropies: Vec::new(), values: outcome.d_values };
+                Cotangents { log_probs: outcome.d_log_probs, entropies: outcome.d_entropies, values: outcome.d_values };
             if index + 1 < batches.len() {
                 engine.backward(&cotangents)?;
                 continue;
@@ -264,6 +266,8 @@ pub fn evaluate(
 ) -> Result<EvaluationReport, TrainError> {
     let (mut loss, mut sums) = (Reduced::default(), Sums::new());
     let examples: Vec<&Example> = examples.iter().collect();
+    let rolled = task.roll_out(engine, &examples, step, Purpose::Evaluation)?;
+    let examples = rolled.as_ref().map_or(examples, |rolled| rolled.iter().collect());
     task.begin(engine, &examples, plan.tokens_per_micro_batch, Purpose::Evaluation)?;
     for batch in micro_batches(&examples, plan.tokens_per_micro_batch) {
         let batch: Vec<&Example> = batch.into_iter().map(|index| examples[index]).collect();

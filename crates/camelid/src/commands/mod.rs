@@ -1,5 +1,6 @@
 //! One file a command.
 
+pub(crate) mod bench_decode;
 pub(crate) mod bench_gemm;
 pub(crate) mod bench_recipe;
 pub(crate) mod bench_step;
