@@ -87,6 +87,12 @@ fn prefer(workshop: &Workshop, lines: &str) -> Vec<String> {
     run()
 }
 
+/// Runs the workshop's recipe as a group stage, with further lines.
+fn group(workshop: &Workshop, lines: &str) -> Vec<String> {
+    workshop.write("recipe.toml", recipe(lines).replace("kind = \"sft\"", "kind = \"group\""));
+    run()
+}
+
 /// As [`prefer`], training a reward model.
 fn reward(workshop: &Workshop, lines: &str) -> Vec<String> {
     prefer(workshop, lines);
@@ -144,6 +150,17 @@ cases! {
     reward_unknown_loss: |workshop| reward(workshop, "loss = \"bradley\"\n");
     reward_setting_of_another_loss: |workshop| reward(workshop, "loss = \"process\"\nmargin_weight = 1\n");
     reward_process_on_pairs: |workshop| reward(workshop, "loss = \"process\"\n");
+    group_unknown_loss: |workshop| group(workshop, "loss = \"grop\"\n");
+    group_with_beta: |workshop| group(workshop, "beta = 0.1\n");
+    group_of_one: |workshop| group(workshop, "samples = 1\n");
+    group_kl_in_full: |workshop| group(workshop, "tune = \"full\"\nkl_coefficient = 0.1\n");
+    group_key_in_sft: |workshop| run_with(workshop, "samples = 8\n");
+    group_with_learn: |workshop| group(workshop, "learn = \"assistant\"\n");
+    group_on_texts: |workshop| {
+        group(workshop, "");
+        workshop.write("data.jsonl", "{\"text\": \"Once upon a time\"}\n");
+        run()
+    };
     preference_swapped_forms: |workshop| {
         prefer(workshop, "");
         workshop.write("pairs.jsonl", "{\"prompt\": \"Hi\", \"chosen\": \" a\", \"rejected\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n");

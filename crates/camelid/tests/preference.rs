@@ -282,3 +282,41 @@ fn conditions_and_weights_reach_the_batch() {
     let labelled = first_loss("[{ path = \"more.jsonl\", condition = \"GPT4: \" }]");
     assert!((whole - labelled).abs() > 1e-4, "{whole} {labelled}");
 }
+
+/// Samples are the policy's own, their log-probabilities the trainer's; the reward goes up, and a killed run goes on alike.
+#[test]
+fn a_group_stage_learns_from_checked_rewards() {
+    let workshop = Workshop::new();
+    let rows: String =
+        (0..8).map(|i| json!({"prompt": format!("Say {i}: "), "completion": "e"}).to_string() + "\n").collect();
+    workshop.write("pairs.jsonl", rows);
+    for loss in ["grpo", "dr-grpo", "dapo", "gspo", "rloo", "reinforce"] {
+        let lines = "reward = \"contains\"\nsamples = 16\nanswer_tokens = 24\nkl_coefficient = 0\nlora = { rank = 8 }\n";
+        let recipe = recipe(loss, lines).replace("\"preference\"", "\"group\"").replace("epochs = 8", "epochs = 15");
+        workshop.write("recipe.toml", recipe);
+        let output = workshop.run(&["run", "recipe.toml", "--restart"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{loss}: {said}");
+        assert!(said.contains("check: generator equals trainer: 0 of "), "{said}");
+        let steps: Vec<Json> = metrics(&workshop).into_iter().filter(|line| line["reward"].is_number()).collect();
+        let reward = |lines: &[Json]| {
+            lines.iter().map(|line| line["reward"].as_f64().unwrap()).sum::<f64>() / lines.len() as f64
+        };
+        let (first, last) = (reward(&steps[..4]), reward(&steps[steps.len() - 4..]));
+        assert!(last > first + 0.2, "{loss}: {first} -> {last}");
+        // One step a sample: every ratio is exactly 1 and nothing is clipped.
+        for line in &steps {
+            assert_eq!(line["val/ratio"], 1.0, "{line}");
+            assert_eq!(line["sampling/sampling_logp_difference/mean"], 0.0, "{line}");
+        }
+        if loss == "grpo" {
+            let weights = std::fs::read(workshop.path("runs/tiny/adapter/adapter_model.safetensors")).unwrap();
+            std::fs::remove_file(workshop.path("runs/tiny/finished.json")).unwrap();
+            let last = format!("runs/tiny/checkpoints/step-{}", steps[steps.len() - 1]["step"]);
+            std::fs::remove_dir_all(workshop.path(&last)).unwrap();
+            let output = workshop.run(&["run", "recipe.toml"]);
+            assert!(String::from_utf8_lossy(&output.stderr).contains("resuming after step 20"));
+            assert!(std::fs::read(workshop.path("runs/tiny/adapter/adapter_model.safetensors")).unwrap() == weights);
+        }
+    }
+}

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use camelid_records::{Dataset, PreferenceSet, Record, Reject, conditioned, read, read_preferences};
+use camelid_records::{Dataset, PreferenceSet, Record, Reject, Role, conditioned, read, read_preferences};
 use camelid_text::{Encoded, EncodedSet, Forest, Text, encode_all, pack};
-use camelid_train::{Example, Order, below, split, stream};
+use camelid_train::{Example, Label, Order, below, split, stream};
 
 use super::examples::{Wanted, line_up};
 use crate::models;
@@ -70,6 +70,7 @@ impl Reader<'_> {
         }
         match &self.stage.objective {
             Objective::Sft(_) => self.demonstrations(sources, report),
+            Objective::Group(group) => self.prompts(sources, group.answer_tokens, report),
             Objective::Preference(loss) => {
                 let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
                 self.preferences(sources, wanted, report)
@@ -104,6 +105,36 @@ impl Reader<'_> {
             Encoded { record: first + sequence.record, ..sequence }
         };
         Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
+    }
+
+    /// Demonstrations as prompts with the answers that are right.
+    fn prompts(
+        &mut self,
+        sources: &[DataSource],
+        answer_tokens: usize,
+        report: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<Vec<Example>> {
+        let mut examples = Vec::new();
+        for source in sources {
+            for record in self.read(source, report)? {
+                let number = self.names.len() as u32;
+                match as_prompt(self.text, &record, self.stage.max_length.saturating_sub(answer_tokens)) {
+                    Ok((tokens, expected)) => {
+                        let weights = vec![0.0; tokens.len()];
+                        let sequences = vec![Encoded { tokens, weights, record: number }];
+                        self.names.push(record.provenance().to_string());
+                        examples.push(Example { sequences, label: Label::Expected(expected) });
+                    }
+                    Err((reason, fix)) => self.rejects.push(Reject {
+                        provenance: record.provenance().clone(),
+                        reason,
+                        fix: fix.to_owned(),
+                        row: serde_json::to_string(&record).unwrap_or_default().chars().take(500).collect(),
+                    }),
+                }
+            }
+        }
+        Ok(examples)
     }
 
     /// One source's demonstrations; of feedback, each response behind the label that says how good it is.
@@ -163,6 +194,35 @@ impl Reader<'_> {
         let stage = self.stage;
         Ok(encode_all(self.text, records, &stage.spans, stage.max_length, stage.overlong, cache.as_deref())?)
     }
+}
+
+/// A demonstration's prompt as tokens, at most so many, and its last answer.
+fn as_prompt(text: &Text, record: &Record, longest: usize) -> Result<(Vec<u32>, String), (String, &'static str)> {
+    let (tokens, expected) = match record {
+        Record::Conversation(conversation) => {
+            let Some((last, before)) =
+                conversation.messages.split_last().filter(|(last, _)| last.role == Role::Assistant)
+            else {
+                return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+            };
+            let tokens = text
+                .encode_chat(before, conversation.tools.as_ref(), &conversation.template_arguments)
+                .map_err(|error| (error.to_string(), "correct the conversation or the template"))?;
+            (tokens, last.content.clone())
+        }
+        Record::Completion { prompt, completion, .. } => (text.encode_prompt(prompt), completion.clone()),
+        Record::Text { .. } => {
+            return Err(("a text has no prompt and no answer".into(), "use prompt and completion, or messages"));
+        }
+    };
+    if tokens.is_empty() {
+        return Err(("the prompt has no tokens".into(), "fill it in, or remove the row"));
+    }
+    if tokens.len() > longest {
+        let reason = format!("the prompt has {} tokens, beside the answer's {longest} are allowed", tokens.len());
+        return Err((reason, "raise max_length, or shorten the prompt"));
+    }
+    Ok((tokens, expected))
 }
 
 fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {

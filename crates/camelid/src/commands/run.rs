@@ -11,7 +11,7 @@ use camelid_model::io::{ElementType, write_hf_model, write_hf_reward_model, writ
 use camelid_model::{Engine, ModelError, Transformer, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
-use camelid_train::checks::{CheckReport, Tolerance, first_step, policy_is_reference};
+use camelid_train::checks::{CheckReport, Tolerance, first_step, generator_is_trainer, policy_is_reference};
 use camelid_train::{Ended, Example, Label, Requests, RunDirectory, Task, Trainer, TrainingData};
 use serde::Serialize;
 use serde_json::json;
@@ -145,7 +145,7 @@ impl StageRun<'_> {
         );
 
         let resuming = self.directory.join("checkpoints").is_dir();
-        let mut task = StageTask::new(self.stage, self.directory, &run_hash);
+        let mut task = StageTask::new(self.stage, self.directory, &run_hash, prepared.text.assets())?;
         task.record_reference(&mut engine, &prepared, self.stage.training.tokens_per_micro_batch)?;
         if !resuming {
             if !args.no_checks {
@@ -261,6 +261,10 @@ impl StageRun<'_> {
             eprintln!("check: {}: {} ({:.1} s)", report.name, report.detail, report.seconds);
         };
         let examples: Vec<&Example> = first_examples(self.stage, prepared);
+        if matches!(self.stage.objective, Objective::Group(_)) {
+            say(&generator_is_trainer(engine, task, &examples)?);
+            return Ok(());
+        }
         let records: Vec<&Encoded> = examples.iter().flat_map(|example| &example.sequences).collect();
         first_step(engine, &prepared.text, &records, tolerance)?.iter().for_each(say);
         if let Objective::Preference(loss) = &self.stage.objective

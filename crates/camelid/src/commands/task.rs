@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use camelid_model::Engine;
-use camelid_train::{CorrectnessTask, Example, PreferenceTask, Reference, RewardTask, SftTask, Task, UnpairedTask};
+use camelid_text::{Text, TextAssets};
+use camelid_train::{
+    CorrectnessTask, Example, GroupTask, PreferenceTask, Reference, RewardTask, SftTask, Task, UnpairedTask,
+};
 
 use super::prepare::Prepared;
 use crate::recipe::{Built, Objective, StagePlan};
@@ -14,26 +17,32 @@ pub(crate) enum StageTask {
     Unpaired(UnpairedTask),
     Reward(RewardTask),
     Correctness(CorrectnessTask),
+    Group(Box<GroupTask>),
 }
 
 impl StageTask {
     /// `run_hash` stands for model, data and template: reference log-probabilities of another run are not used.
-    pub(crate) fn new(stage: &StagePlan, directory: &Path, run_hash: &str) -> Self {
+    pub(crate) fn new(stage: &StagePlan, directory: &Path, run_hash: &str, text: &TextAssets) -> anyhow::Result<Self> {
         let loss = match &stage.objective {
-            Objective::Sft(reduction) => return Self::Sft(SftTask { reduction: *reduction }),
+            Objective::Sft(reduction) => return Ok(Self::Sft(SftTask { reduction: *reduction })),
+            Objective::Group(group) => {
+                let rollouts = group.rollouts(stage.training.seed);
+                let text = Text::new(text.clone())?;
+                return Ok(Self::Group(Box::new(GroupTask::new(group.method(), group.baseline(), rollouts, text))));
+            }
             Objective::Reward(reward) => {
-                return match reward.bradley_terry() {
+                return Ok(match reward.bradley_terry() {
                     Some(method) => Self::Reward(RewardTask { method }),
                     None => Self::Correctness(CorrectnessTask),
-                };
+                });
             }
             Objective::Preference(loss) => loss,
         };
         let reference = Reference::new(stage.reference(directory), run_hash.to_owned());
-        match loss.build() {
+        Ok(match loss.build() {
             Built::Groups(method) => Self::Preference(PreferenceTask { method, reference }),
             Built::Single(method) => Self::Unpaired(UnpairedTask::new(method, reference)),
-        }
+        })
     }
 
     pub(crate) fn as_task(&mut self) -> &mut dyn Task {
@@ -43,6 +52,7 @@ impl StageTask {
             Self::Unpaired(task) => task,
             Self::Reward(task) => task,
             Self::Correctness(task) => task,
+            Self::Group(task) => task.as_mut(),
         }
     }
 

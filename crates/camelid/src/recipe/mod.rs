@@ -1,6 +1,7 @@
 //! Recipes: what the user wrote (`spec`), how it is read (`parse`) and what will be done (`resolve`).
 
 mod either;
+mod group;
 mod loss;
 mod parse;
 mod resolve;

@@ -9,6 +9,7 @@ use camelid_text::{Learn, Overlong, SpanPolicy};
 use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate};
 
 use super::RecipeError;
+use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
 use super::reward::{RewardPlan, resolve_reward};
 use super::sources::{DataSource, resolve_sources};
@@ -88,6 +89,7 @@ pub(crate) enum Objective {
     Sft(Reduction),
     Preference(LossPlan),
     Reward(RewardPlan),
+    Group(GroupPlan),
 }
 
 impl Objective {
@@ -157,7 +159,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         return Err(error("`sample_tokens` is 0".into(), "leave sample_prompts out to get no samples"));
     }
     let tuning = resolve_tuning(place, spec)?;
-    let objective = resolve_objective(place, spec)?;
+    let objective = resolve_objective(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
@@ -188,8 +190,13 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
 }
 
 /// Keys of one kind of stage that another does not read are errors.
-fn resolve_objective(place: &str, spec: &StageSpec) -> Result<Objective, RecipeError> {
+fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<Objective, RecipeError> {
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    if let Some(key) = group_keys(spec).first().filter(|_| spec.kind != StageKind::Group) {
+        let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
+        let what = format!("`{key}` is not a key of {article} {} stage", spec.kind.name());
+        return error(what, "remove it, or set kind = \"group\"");
+    }
     match spec.kind {
         StageKind::Sft => match preference_keys(spec).first() {
             Some(key) => {
@@ -200,7 +207,7 @@ fn resolve_objective(place: &str, spec: &StageSpec) -> Result<Objective, RecipeE
                 Some(ReductionSpec::Tokens) | None => Reduction::Tokens,
             })),
         },
-        StageKind::Preference | StageKind::Reward => {
+        StageKind::Preference | StageKind::Reward | StageKind::Group => {
             let of_sources = |key: &str, is_set: fn(&SourceTable) -> bool| {
                 let used = spec.data.tables().chain(spec.validation_data.iter().flat_map(Sources::tables)).any(is_set);
                 used.then(|| key.to_owned())
@@ -218,7 +225,14 @@ fn resolve_objective(place: &str, spec: &StageSpec) -> Result<Objective, RecipeE
             ];
             if let Some((key, _)) = sft_only.into_iter().find(|(_, is_set)| *is_set) {
                 let what = format!("`{key}` is not a key of a {} stage", spec.kind.name());
-                return error(what, "remove it: responses are compared");
+                return error(
+                    what,
+                    if spec.kind == StageKind::Group {
+                        "remove it: the policy's own answers are trained"
+                    } else {
+                        "remove it: responses are compared"
+                    },
+                );
             }
             if spec.kind == StageKind::Reward {
                 if spec.sample_prompts.is_some() {
@@ -226,6 +240,14 @@ fn resolve_objective(place: &str, spec: &StageSpec) -> Result<Objective, RecipeE
                     return error("`sample_prompts` is not a key of a reward stage".into(), fix);
                 }
                 return resolve_reward(place, spec).map(Objective::Reward);
+            }
+            if spec.kind == StageKind::Group {
+                if let Some(key) = preference_keys(spec).into_iter().find(|key| *key != "loss") {
+                    let fix = "remove it, or set kind = \"preference\"";
+                    return error(format!("`{key}` is not a key of a group stage"), fix);
+                }
+                let has_adapter = matches!(tuning, Tuning::LowRank(_));
+                return resolve_group(place, spec, has_adapter).map(Objective::Group);
             }
             let loss = resolve_loss(place, spec)?;
             Ok(Objective::Preference(loss))
@@ -247,7 +269,7 @@ fn resolve_reference_update(
             let what = format!("`reference_update` is set but {} has no reference policy", loss.name);
             return error(what, "remove it");
         }
-        Objective::Sft(_) | Objective::Reward(_) => {
+        Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) => {
             let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
             let what = format!("`reference_update` is not a key of {article} {} stage", spec.kind.name());
             return error(what, "remove it, or set kind = \"preference\"");

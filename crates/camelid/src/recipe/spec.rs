@@ -7,6 +7,7 @@ use camelid_model::MomentType;
 use camelid_records::{Condition, Format, PairChoice, Role};
 use serde::Deserialize;
 
+use super::group::RewardChoice;
 use crate::cli::ComputeChoice;
 
 /// A recipe file.
@@ -40,6 +41,8 @@ pub(crate) enum StageKind {
     Preference,
     /// A reward model from ranked responses.
     Reward,
+    /// Reinforcement learning on groups of samples with checked rewards.
+    Group,
 }
 
 impl StageKind {
@@ -49,6 +52,7 @@ impl StageKind {
             Self::Sft => "sft",
             Self::Preference => "preference",
             Self::Reward => "reward",
+            Self::Group => "group",
         }
     }
 }
@@ -60,7 +64,7 @@ pub(crate) struct StageSpec {
     pub(crate) kind: StageKind,
 
     /// Of a preference stage: `dpo` (the default), `ipo`, `kto` ...; of a reward stage: `bradley-terry` (the default),
-    /// `outcome`, `process`. The settings below belong to some losses only.
+    /// `outcome`, `process`; of a group stage: `grpo` (the default), `dapo` ... The settings below belong to some losses only.
     pub(crate) loss: Option<String>,
     pub(crate) beta: Option<f64>,
     pub(crate) label_smoothing: Option<f64>,
@@ -80,6 +84,15 @@ pub(crate) struct StageSpec {
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 
+    /// Of a group stage: what an answer's reward is; see `group` for these and their defaults.
+    pub(crate) reward: Option<RewardChoice>,
+    pub(crate) samples: Option<usize>,
+    pub(crate) answer_tokens: Option<usize>,
+    pub(crate) kl_coefficient: Option<f64>,
+    pub(crate) clip_low: Option<f64>,
+    pub(crate) clip_high: Option<f64>,
+    pub(crate) entropy_coefficient: Option<f64>,
+    pub(crate) missing_end_penalty: Option<f64>,
     /// Of a preference stage: let the reference policy follow the policy (TR-DPO).
     pub(crate) reference_update: Option<ReferenceUpdateSpec>,
     /// Of an sft stage on feedback: labels that say how good a response is, in front of its prompt.

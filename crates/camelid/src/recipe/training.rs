@@ -31,8 +31,8 @@ pub(crate) fn resolve_training(
             learning_rate: spec.learning_rate.unwrap_or(match (spec.kind, full) {
                 (StageKind::Sft, true) => 2e-5,
                 (StageKind::Sft, false) => 2e-4,
-                (StageKind::Preference, true) => 1e-6,
-                (StageKind::Reward, true) | (StageKind::Preference, false) => 1e-5,
+                (StageKind::Preference | StageKind::Group, true) => 1e-6,
+                (StageKind::Reward, true) | (StageKind::Preference | StageKind::Group, false) => 1e-5,
                 (StageKind::Reward, false) => 1e-4,
             }),
             warmup: spec.warmup.unwrap_or(0.03),

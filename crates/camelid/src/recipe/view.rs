@@ -45,6 +45,7 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         Objective::Sft(Reduction::Records) => json!({ "reduction": "records" }),
         Objective::Preference(loss) => json!(loss),
         Objective::Reward(reward) => json!(reward),
+        Objective::Group(group) => json!(group),
     };
     let mut view = json!({
         "kind": stage.kind.name(), "objective": objective, "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
