@@ -230,7 +230,8 @@ pub(crate) struct GenerateArgs {
     /// Answers to each prompt
     #[arg(long, short = 'n', default_value_t = 1)]
     pub(crate) samples: usize,
-    /// Ask this server, such as http://localhost:8000/v1, instead of loading the model; its key is read from `OPENAI_API_KEY`
+    /// Ask the OpenAI-compatible server at this address, up to and with its /v1, instead of loading the model; its key is read from
+    /// `OPENAI_API_KEY`
     #[arg(long)]
     pub(crate) server: Option<String>,
     /// Keep answers in this file and ask each question only once, whatever run asks it
@@ -260,7 +261,7 @@ pub(crate) struct ServeArgs {
     /// Ask clients for this key
     #[arg(long, env = "CAMELID_API_KEY", hide_env_values = true)]
     pub(crate) api_key: Option<String>,
-    /// Let clients replace the weights (POST /admin/load_adapter with a path on this machine)
+    /// Let clients replace the weights with a POST to `/admin/load_adapter` that names a path on this machine
     #[arg(long)]
     pub(crate) allow_weight_updates: bool,
     #[command(flatten)]

@@ -153,7 +153,8 @@ fn a_step_of_this_model_is_measured() {
 #[test]
 fn prompts_are_answered_here_and_by_a_server() {
     let workshop = Workshop::new();
-    let prompts: String = (0..6).map(|i| format!("{{\"prompt\": \"Question {i}? yes\"}}\n")).collect();
+    let prompts: String =
+        (0..6).map(|i| serde_json::json!({"prompt": format!("Question {i}? yes")}).to_string() + "\n").collect();
     workshop.write("prompts.jsonl", prompts);
     let common = ["-n", "2", "--max-tokens", "8", "--temperature", "0.8", "--context", "64", "--compute", "f32"];
     let answer = |out: &str, more: &[&str]| {

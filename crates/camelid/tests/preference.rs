@@ -291,7 +291,8 @@ fn a_group_stage_learns_from_checked_rewards() {
         (0..8).map(|i| json!({"prompt": format!("Say {i}: "), "completion": "e"}).to_string() + "\n").collect();
     workshop.write("pairs.jsonl", rows);
     for loss in ["grpo", "dr-grpo", "dapo", "gspo", "rloo", "reinforce"] {
-        let lines = "reward = \"contains\"\nsamples = 16\nanswer_tokens = 24\nkl_coefficient = 0\nlora = { rank = 8 }\n";
+        let lines =
+            "reward = \"contains\"\nsamples = 16\nanswer_tokens = 24\nkl_coefficient = 0\nlora = { rank = 8 }\n";
         let recipe = recipe(loss, lines).replace("\"preference\"", "\"group\"").replace("epochs = 8", "epochs = 15");
         workshop.write("recipe.toml", recipe);
         let output = workshop.run(&["run", "recipe.toml", "--restart"]);

@@ -284,7 +284,7 @@ fn samples_follow_the_models_distribution() {
     tokens.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
     let rest: Vec<usize> = tokens.split_off(30);
     let part = |tokens: &[usize]| {
-        let expected = draws as f64 * tokens.iter().map(|&token| probability(token)).sum::<f64>();
+        let expected = f64::from(draws) * tokens.iter().map(|&token| probability(token)).sum::<f64>();
         let seen: f64 = tokens.iter().map(|&token| counts[token]).sum();
         (seen - expected).powi(2) / expected
     };

@@ -1,6 +1,7 @@
 //! Who has which rows of the cache: blocks of rows, counted references, and full blocks of prompts kept for whoever begins alike.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use camelid_model::KeySpan;
 
@@ -96,8 +97,8 @@ impl Blocks {
 
     /// Says what a block holds, so that others may share it.
     pub(crate) fn publish(&mut self, block: u32, hash: BlockHash) {
-        if !self.by_hash.contains_key(&hash) {
-            self.by_hash.insert(hash, block);
+        if let Entry::Vacant(entry) = self.by_hash.entry(hash) {
+            entry.insert(block);
             self.hashes[block as usize] = Some(hash);
         }
     }

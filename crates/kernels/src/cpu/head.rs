@@ -124,13 +124,12 @@ impl<'a> TargetsByRow<'a> {
     }
 }
 
+/// Takes the rows and columns of a tile, and its logits.
+type SeesTile<'a> = dyn Fn(Range<usize>, Range<usize>, &[f32]) + Sync + 'a;
+
 /// Softmax statistics of each row. `seen` gets every tile of logits, in rows of `columns.len()`: each element of the matrix
 /// once, from one task.
-fn statistics(
-    ctx: &Context<'_>,
-    projection: &Projection<'_>,
-    seen: &(dyn Fn(Range<usize>, Range<usize>, &[f32]) + Sync),
-) -> Vec<RowSoftmax> {
+fn statistics(ctx: &Context<'_>, projection: &Projection<'_>, seen: &SeesTile<'_>) -> Vec<RowSoftmax> {
     let (rows, vocabulary) = (projection.rows, projection.vocabulary);
     let tiles = rows.div_ceil(TILE_ROWS);
     let groups = vocabulary.div_ceil(TILE_COLUMNS);
