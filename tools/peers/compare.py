@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs a peer's settings and Camelid in turn and prints medians and ratios.
 
-usage: compare.py gemm|step|sft|dpo|reward|all [--rounds N] [--trl SETTINGS] [--json FILE]
+usage: compare.py gemm|step|decode|sft|dpo|reward|all [--rounds N] [--trl SETTINGS] [--json FILE]
 """
 
 import argparse
@@ -125,6 +125,25 @@ def compare_step(rounds):
     return results
 
 
+def compare_decode(rounds):
+    results = {}
+    for title, shape in (
+        ("one prompt of 16 tokens", (16, 1, 1)),
+        ("16 prompts of 16 tokens", (16, 16, 1)),
+        ("8 samples of a prompt of 400 tokens", (400, 1, 8)),
+    ):
+        counts = [str(count) for count in (*shape, 64)]
+        options = [part for pair in zip(("--prompt", "--prompts", "--samples", "--tokens"), counts) for part in pair]
+        contenders = {
+            f"transformers {precision}": lambda precision=precision: peer("torch_generate.py", precision, *counts)
+            for precision in ("f32", "bf16")
+        }
+        contenders["camelid"] = lambda: camelid("bench", "decode", MODEL, *options, *THREADS)
+        results[title] = alternate(contenders, rounds)
+        report(f"64 tokens, {title}", results[title])
+    return results
+
+
 def compare_sft(rounds, settings):
     _, messages = prepared_data()
     contenders = {
@@ -157,7 +176,7 @@ def compare_pairs(rounds, settings, script, recipe, title):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["gemm", "step", "sft", "dpo", "reward", "all"])
+    parser.add_argument("what", choices=["gemm", "step", "decode", "sft", "dpo", "reward", "all"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trl", default="default,f32,autocast,bf16", help="which settings of TRL to run")
     parser.add_argument("--json", type=pathlib.Path, help="write the medians here")
@@ -167,6 +186,7 @@ def main():
     comparisons = {
         "gemm": compare_gemm,
         "step": compare_step,
+        "decode": compare_decode,
         "sft": lambda rounds: compare_sft(rounds, settings),
         "dpo": lambda rounds: compare_pairs(
             rounds, settings, "trl_dpo.py", "dpo.toml", "DPO, LoRA r = 16, HH pairs"

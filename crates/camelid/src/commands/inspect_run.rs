@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::watch::sparkline;
 
 /// Curves that are shown, where the run has them.
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 14] = [
     "loss",
     "eval_loss",
     "mean_token_accuracy",
@@ -17,6 +17,9 @@ const SHOWN: [&str; 11] = [
     "eval_rewards/accuracies",
     "accuracy",
     "eval_accuracy",
+    "reward",
+    "eval_reward",
+    "completions/mean_length",
     "grad_norm",
     "learning_rate",
     "tokens_per_second",

@@ -125,6 +125,7 @@ fn headline(now: &Metrics, before: Option<&Metrics>) -> String {
         ("eval_rewards/accuracies", "reward accuracy", 100.0, " %"),
         ("eval_accuracy", "reward accuracy", 100.0, " %"),
         ("eval_rewards/margins", "reward margin", 1.0, ""),
+        ("eval_reward", "reward of the likeliest answers", 1.0, ""),
     ];
     let mut line = String::new();
     for (name, words, factor, unit) in shown {
