@@ -234,6 +234,9 @@ pub(crate) struct GenerateArgs {
     /// `OPENAI_API_KEY`
     #[arg(long)]
     pub(crate) server: Option<String>,
+    /// Requests that the server is asked at once
+    #[arg(long, default_value_t = 32)]
+    pub(crate) concurrency: usize,
     /// Keep answers in this file and ask each question only once, whatever run asks it
     #[arg(long)]
     pub(crate) cache: Option<PathBuf>,

@@ -116,7 +116,9 @@ fn decoding(args: &SamplingArgs, samples: usize) -> Decoding {
 
 fn generator(args: &GenerateArgs) -> anyhow::Result<Box<dyn Generator>> {
     let inner: Box<dyn Generator> = if let Some(url) = &args.server {
-        Box::new(RemoteGenerator::new(RemoteSettings::new(url.as_str(), args.model.as_str()))?)
+        ensure!(args.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
+        let settings = RemoteSettings::new(url.as_str(), args.model.as_str());
+        Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, ..settings })?)
     } else {
         let (service, text) = engine::start(&args.model, &args.engine, &args.machine)?;
         let sampling = Sampling::from(&args.sampling);
