@@ -122,7 +122,12 @@ impl Sampler {
             Some(allowed) => {
                 self.scores.resize(logits.len(), f32::NEG_INFINITY);
                 for &token in allowed {
-                    self.scores[token as usize] = logits[token as usize];
+                    // A tokenizer may know tokens that the model does not.
+                    if let (Some(score), Some(&logit)) =
+                        (self.scores.get_mut(token as usize), logits.get(token as usize))
+                    {
+                        *score = logit;
+                    }
                 }
             }
         }
