@@ -65,15 +65,21 @@ fn die(folder: &Path, plan: &TrainingPlan, fault: Fault, mut log: Log) -> Option
 
 #[test]
 fn stopped_after_any_step_a_run_goes_on_in_the_same_bits() {
-    let expected = uninterrupted(&plan());
-    for step in 1..15 {
+    for (plan, steps) in [(plan(), 1..15), (TrainingPlan { inner_epochs: 2, mini_batches: 2, ..plan() }, 6..8)] {
+        stop_after_each(&plan, steps);
+    }
+}
+
+fn stop_after_each(plan: &TrainingPlan, steps: std::ops::Range<u64>) {
+    let expected = uninterrupted(plan);
+    for step in steps {
         let folder = tempfile::tempdir().unwrap();
         // What is asked for is written although none is due.
-        let rarely = TrainingPlan { checkpoint_every: 0, ..plan() };
+        let rarely = TrainingPlan { checkpoint_every: 0, ..plan.clone() };
         let mut log = Log::and(Then::StopAfter(step));
         assert_eq!(fit(folder.path(), &rarely, &mut Table::new(), &mut log).unwrap(), Ended::Stopped);
         assert_eq!((log.steps.len() as u64, log.checkpoints.as_slice()), (step, &[step][..]));
-        let (ended, log) = go_on(folder.path(), &plan());
+        let (ended, log) = go_on(folder.path(), plan);
         assert_eq!(log.first_step, step);
         assert!(ended == expected, "stopped after {step}");
     }
