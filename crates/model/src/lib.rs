@@ -27,7 +27,7 @@ mod weights;
 pub use arch::{ArchConfig, Biases, BlockNorm, LayerKind, Linear, Mlp, Naming, Norm, Rope, RopeScaling};
 pub use camelid_kernels::KeySpan;
 pub use decoder::{Decoder, Generate, Logits, Piece, Wanted};
-pub use engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
+pub use engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Values, Want};
 pub use error::ModelError;
 pub use io::{inspect_model, load_model};
 pub use transformer::{Transformer, TransformerOptions};

@@ -10,7 +10,7 @@ use crate::batch::{Batch, Targets};
 use crate::block::{Block, Pass, RopeTable, Saved};
 use crate::construct::{Builder, check_tuning, lowest_trained};
 use crate::decoder::KeyValueCache;
-use crate::engine::{Cotangents, Scores, Want};
+use crate::engine::{Cotangents, Scores, Values, Want};
 use crate::linear::{LinearWeight, activations, floats};
 use crate::norm::NormLayer;
 use crate::tensor::Tensor;
@@ -69,7 +69,7 @@ pub(crate) enum Head<B: Backend> {
 struct Kept<B: Backend> {
     batch: Batch<B>,
     blocks: Vec<Saved<B>>,
-    /// Absent where nothing is predicted.
+    /// Absent where no log-probabilities were wanted.
     head: Option<KeptHead<B>>,
     /// Absent where no values were wanted.
     values: Option<KeptValues<B>>,
@@ -205,14 +205,27 @@ impl<B: Backend> Transformer<B> {
         Ok(())
     }
 
+    /// Rows that the scalar head is read at, one for each value.
+    fn rows_of_values(&self, forest: &Forest, values: Values) -> Result<Vec<u32>, ModelError> {
+        if values != Values::None && self.value_head.is_none() {
+            return Err(invalid("values are wanted of a model without a scalar head", "train a reward model first"));
+        }
+        if values == Values::Ends && forest.ends.len() != forest.branches as usize {
+            return Err(invalid("a value is wanted at the end of an empty sequence", "leave no sequence empty"));
+        }
+        Ok(match values {
+            Values::None => Vec::new(),
+            Values::Ends => forest.ends.clone(),
+            Values::Targets => forest.targets.iter().map(|target| target.row).collect(),
+        })
+    }
+
     pub(crate) fn run_forward(&mut self, forest: &Forest, want: Want) -> Result<Scores, ModelError> {
         self.kept = None;
         self.check(forest)?;
-        if want.values && (self.value_head.is_none() || forest.ends.len() != forest.branches as usize) {
-            let reason = "values are wanted of a model without a scalar head, or of an empty sequence".to_owned();
-            return Err(invalid(reason, "train a reward model, and leave no sequence empty"));
-        }
-        if forest.targets.is_empty() && !want.values {
+        let read = self.rows_of_values(forest, want.values)?;
+        let predicts = !forest.targets.is_empty() && !want.without_log_probs;
+        if !predicts && read.is_empty() {
             return Ok(Scores::default());
         }
         let deepest = forest.runs.iter().map(|run| run.position + run.len).max().unwrap_or(0);
@@ -236,11 +249,11 @@ impl<B: Backend> Transformer<B> {
         }
 
         let mut scores = Scores::default();
-        let head = (!forest.targets.is_empty()).then(|| self.head_forward(&batch.targets, &x, want, &mut scores));
+        let head = predicts.then(|| self.head_forward(&batch.targets, &x, want, &mut scores));
         let mut values = None;
-        if let Some(head) = self.value_head.as_ref().filter(|_| want.values) {
-            let (read, kept) = head.forward(backend, &self.final_norm, &x, &forest.ends);
-            scores.values = read;
+        if let Some(head) = self.value_head.as_ref().filter(|_| !read.is_empty()) {
+            let (found, kept) = head.forward(backend, &self.final_norm, &x, &read);
+            scores.values = found;
             values = Some(kept);
         }
         drop(x);
@@ -321,9 +334,10 @@ impl<B: Backend> Transformer<B> {
         };
         let Kept { batch, blocks: mut saved, head, values, adapters, noise_seed } = kept;
         let (rows, hidden) = (batch.rows, self.arch.hidden);
-        if cotangents.log_probs.len() != batch.targets.count {
-            let reason = format!("{} cotangents for {} targets", cotangents.log_probs.len(), batch.targets.count);
-            return Err(invalid(reason, "give one for each target of the last forward"));
+        let scored = head.as_ref().map_or(0, |_| batch.targets.count);
+        if cotangents.log_probs.len() != scored {
+            let reason = format!("{} cotangents for {scored} targets", cotangents.log_probs.len());
+            return Err(invalid(reason, "give one for each log-probability of the last forward"));
         }
         let mut dx = self.backend.zeros(DType::F32, rows * hidden);
         if let Some(head) = head {
