@@ -111,8 +111,12 @@ pub trait Engine: Generate {
         self.backward(cotangents)?;
         self.update(update)
     }
-    /// Moves the kept copy of the trained parameters: `share · what they are now + (1 - share) · copy`.
+    /// Moves the kept copy of the trained parameters: `share · what they are now + (1 - share) · copy`. Once a step, the copy
+    /// is their exponential moving average with decay `1 - share`.
     fn update_reference(&mut self, share: f32) -> Result<(), ModelError>;
+    /// The trained parameters become the kept copy, which stays. Where the copy followed every step, it is the exponential
+    /// moving average of the parameters, and this is how the average is saved. Moments stay as they are.
+    fn take_reference(&mut self) -> Result<(), ModelError>;
     /// Forgets accumulated gradients.
     fn zero_gradients(&mut self);
 
