@@ -15,6 +15,7 @@ mod flops;
 pub mod io;
 mod linear;
 mod norm;
+mod output_projection;
 mod rope_config;
 mod rope_table;
 mod tensor;

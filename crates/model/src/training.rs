@@ -9,8 +9,9 @@ use crate::arch_hf::invalid;
 use crate::block::Block;
 use crate::engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
 use crate::io::{ElementType, reward_text, write_hf_model, write_hf_reward_model, write_peft_adapter, write_text};
+use crate::output_projection::Head;
 use crate::tensor::Tensor;
-use crate::transformer::{Head, Transformer, outside_blocks_mut};
+use crate::transformer::{Transformer, outside_blocks_mut};
 use crate::tuning::Tuning;
 use crate::{LoadedModel, ModelError};
 

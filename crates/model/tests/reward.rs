@@ -14,6 +14,7 @@ const OPTIONS: TransformerOptions = TransformerOptions {
     moments: camelid_model::MomentType::F32,
     value_head: true,
     keep_reference: false,
+    activation_checkpointing: false,
 };
 
 fn cpu(threads: usize) -> Cpu {

@@ -12,6 +12,7 @@ const OPTIONS: TransformerOptions = TransformerOptions {
     moments: camelid_model::MomentType::F32,
     value_head: true,
     keep_reference: false,
+    activation_checkpointing: false,
 };
 const WANT: Want = Want {
     gradients: true,
