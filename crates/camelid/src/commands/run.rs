@@ -12,7 +12,7 @@ use camelid_model::{Engine, ModelError, Transformer, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
 use camelid_train::checks::{CheckReport, Tolerance, first_step, generator_is_trainer, policy_is_reference};
-use camelid_train::{Ended, Example, Label, Requests, RunDirectory, Task, Trainer, TrainingData};
+use camelid_train::{Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData};
 use serde::Serialize;
 use serde_json::json;
 
@@ -261,8 +261,21 @@ impl StageRun<'_> {
             eprintln!("check: {}: {} ({:.1} s)", report.name, report.detail, report.seconds);
         };
         let examples: Vec<&Example> = first_examples(self.stage, prepared);
-        if matches!(self.stage.objective, Objective::Group(_)) {
+        if self.stage.kind.samples() {
             say(&generator_is_trainer(engine, task, &examples)?);
+            if let Objective::OnlinePreference(online) = &self.stage.objective
+                && online.loss.uses_reference()
+            {
+                let sample = &examples[..examples.len().min(2)];
+                let token_budget = self.stage.training.tokens_per_micro_batch;
+                let round = Round { examples: sample, step: 0, purpose: Purpose::Training, token_budget };
+                let ranked = task.roll_out(engine, &round)?.unwrap_or_default().examples;
+                let reference = self.stage.reference(self.directory).want();
+                if !ranked.is_empty() {
+                    let ranked: Vec<&Example> = ranked.iter().collect();
+                    say(&policy_is_reference(engine, task, &ranked, reference, online.loss.at_start())?);
+                }
+            }
             return Ok(());
         }
         let records: Vec<&Encoded> = examples.iter().flat_map(|example| &example.sequences).collect();
