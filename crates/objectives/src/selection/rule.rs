@@ -8,8 +8,9 @@
 //!
 //! **Formula.** Of the answers to a prompt that ended by themselves: [`Rule::Best`] takes those with the highest rewards
 //! ([`best_of_n`]), [`Rule::Threshold`] those whose reward, from 0 to 1 over the whole round, is above the threshold
-//! ([`threshold`]), [`Rule::Right`] one of each way of calculating among those that are right ([`distinct_paths`]). Rewards that
-//! are all the same, of a prompt for `Best` and of the round for `Threshold`, choose nothing.
+//! ([`threshold`]), [`Rule::Right`] one of each way of calculating among those that are right ([`distinct_paths`]). The worst of a
+//! prompt's answers is never its best, and where all rewards of the round are the same none is above the threshold: then
+//! nothing is chosen.
 //!
 //! **Source.** `Best`: RAFT, Dong 2023 (arXiv 2304.06767), and `AlpacaFarm`'s expert iteration, Dubois 2023 (arXiv
 //! 2305.14387); `Threshold`: `ReST`, Gulcehre 2023 (arXiv 2308.08998); `Right`: RFT, Yuan 2023 (arXiv 2308.01825).
@@ -21,7 +22,7 @@ use super::{best_of_n, distinct_paths, threshold};
 /// Which answers are imitated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
-    /// So many to each prompt, those with the highest rewards.
+    /// At most so many to each prompt, those with the highest rewards, if they are better than its worst.
     Best { keep: usize },
     /// Those above this share of the way from the round's lowest reward to its highest.
     Threshold { above: f64 },
@@ -50,10 +51,10 @@ impl Rule {
 }
 
 fn best(group: &[Answer<'_>], keep: usize) -> Vec<usize> {
-    if all_the_same(group.iter().map(|answer| answer.reward)) {
-        return Vec::new();
-    }
-    let rewards: Vec<f64> = group.iter().map(|answer| if answer.ended { answer.reward } else { f64::NAN }).collect();
+    let worst = group.iter().map(|answer| answer.reward).fold(f64::INFINITY, f64::min);
+    let stands_out = |answer: &Answer<'_>| answer.ended && answer.reward > worst;
+    let rewards: Vec<f64> =
+        group.iter().map(|answer| if stands_out(answer) { answer.reward } else { f64::NAN }).collect();
     best_of_n::top(&rewards, keep)
 }
 
@@ -97,9 +98,12 @@ mod tests {
     fn the_best_of_each_prompt() {
         let mut groups = vec![answers(&[1.0, 3.0, 2.0]), answers(&[-5.0, -6.0]), answers(&[])];
         assert_eq!(Rule::Best { keep: 1 }.choose(&groups), [vec![1], vec![0], vec![]]);
-        assert_eq!(Rule::Best { keep: 2 }.choose(&groups), [vec![1, 2], vec![0, 1], vec![]]);
+        assert_eq!(Rule::Best { keep: 2 }.choose(&groups), [vec![1, 2], vec![0], vec![]]);
         groups[0][1].ended = false;
         assert_eq!(Rule::Best { keep: 1 }.choose(&groups)[0], [2]);
+        // The only one that ended, but no better than those that did not.
+        groups[1][0].ended = false;
+        assert_eq!(Rule::Best { keep: 1 }.choose(&groups)[1], [0; 0]);
         // Nothing is better than what it equals, be it right or wrong.
         assert_eq!(Rule::Best { keep: 1 }.choose(&[answers(&[0.0, 0.0]), answers(&[1.0, 1.0])]), [vec![], vec![]]);
     }
