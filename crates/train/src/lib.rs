@@ -1,7 +1,8 @@
 //! Training: one loop that owns time, and what a run leaves behind.
 //!
 //! [`Trainer`] takes steps, evaluates, writes checkpoints and resumes; [`TrainingPlan`] says how, and a [`Task`] what a
-//! micro-batch is worth: [`SftTask`], [`PreferenceTask`], [`UnpairedTask`];
+//! micro-batch is worth: [`SftTask`], [`PreferenceTask`], [`UnpairedTask`], and those whose policy answers first: [`GroupTask`],
+//! [`ExpertIterationTask`], [`QuarkTask`], [`OnlinePreferenceTask`];
 //! [`RunDirectory`] is where it leaves metrics and checkpoints; [`checks`] looks at the first batch before anything is
 //! trained. Nothing here prints: whoever runs it passes an [`Observer`].
 

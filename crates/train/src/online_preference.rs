@@ -48,20 +48,21 @@ pub struct OnlinePreferenceTask {
 }
 
 impl OnlinePreferenceTask {
-    /// The answers to one prompt that are compared, best first; `None` where no two differ in reward.
+    /// The answers to one prompt that are compared, best first; `None` where no two differ in reward. `label` names its random
+    /// stream.
     fn ranked(
         &self,
         group: Vec<Sampled>,
         rewards: &[f64],
         label: &str,
-        sampler_figures: &mut Reduced,
+        accepted_of_tried: &mut Reduced,
     ) -> Option<Example> {
         let mut random = stream(self.seed, label);
         let candidates: Vec<usize> = match self.sampler {
             Sampler::Policy => (0..rewards.len()).collect(),
             Sampler::Rejection { beta, keep } => {
                 let accepted = statistical_rejection::sample(rewards, beta, keep, || uniform(&mut random));
-                *sampler_figures += Reduced::new(accepted.chosen.len() as f64, accepted.tried as f64);
+                *accepted_of_tried += Reduced::new(accepted.chosen.len() as f64, accepted.tried as f64);
                 accepted.chosen
             }
         };

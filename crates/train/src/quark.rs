@@ -195,7 +195,9 @@ impl Task for QuarkTask {
 
     fn state(&self) -> Vec<f64> {
         let mut numbers = Vec::new();
-        self.pool.iter().for_each(|pooled| pooled.write(&mut numbers));
+        for pooled in &self.pool {
+            pooled.write(&mut numbers);
+        }
         numbers
     }
 
@@ -243,7 +245,9 @@ mod tests {
             Pooled { record: 0, prompts: Vec::new(), answers: vec![answer(&[9], 1.0 / 3.0, &[])] },
         ];
         let mut numbers = Vec::new();
-        pool.iter().for_each(|pooled| pooled.write(&mut numbers));
+        for pooled in &pool {
+            pooled.write(&mut numbers);
+        }
         let mut read = numbers.iter().copied();
         assert_eq!([Pooled::read(&mut read).unwrap(), Pooled::read(&mut read).unwrap()], pool);
         assert_eq!(Pooled::read(&mut read), None);
