@@ -8,6 +8,7 @@ use std::path::Path;
 
 use camelid_model::{Engine, Want};
 use camelid_objectives::preference::dpo::Dpo;
+use camelid_objectives::preference::rrhf::Rrhf;
 use camelid_objectives::preference::rso::{Form, Rso};
 use camelid_objectives::preference::{Method, PairLoss};
 use camelid_objectives::reinforcement::shaping::Shaping;
@@ -86,8 +87,11 @@ fn quark(sign: f64) -> QuarkTask {
 }
 
 fn online(loss: impl PairLoss + 'static, sampler: Sampler, pairing: Pairing, sign: f64) -> OnlinePreferenceTask {
-    let reference = Reference::new(ReferenceSource::AdapterOff, String::new());
-    let preference = PreferenceTask { method: Method::Pairs(Box::new(loss)), reference };
+    online_by(Method::Pairs(Box::new(loss)), sampler, pairing, sign)
+}
+
+fn online_by(method: Method, sampler: Sampler, pairing: Pairing, sign: f64) -> OnlinePreferenceTask {
+    let preference = PreferenceTask { method, reference: Reference::new(ReferenceSource::AdapterOff, String::new()) };
     OnlinePreferenceTask {
         preference,
         sampler,
@@ -104,12 +108,16 @@ const ALL: Pairing = Pairing::Choice(PairChoice::All);
 type Make = fn(f64) -> Box<dyn Task>;
 
 /// Name, whether its prompts have labels, the task by the reward's sign.
-const METHODS: [(&str, bool, Make); 6] = [
+const METHODS: [(&str, bool, Make); 7] = [
     ("best", false, |sign| Box::new(expert(Rule::Best { keep: 2 }, sign))),
     ("threshold", false, |sign| Box::new(expert(Rule::Threshold { above: 0.7 }, sign))),
     ("right", false, |sign| Box::new(expert(Rule::Right { from: if sign > 0.0 { 0.7 } else { -0.3 } }, sign))),
     ("quantiles", true, |sign| Box::new(quark(sign))),
     ("online dpo", false, |sign| Box::new(online(Dpo::new(0.1), Sampler::Policy, ALL, sign))),
+    ("online rrhf", false, |sign| {
+        let method = Method::List(Box::new(Rrhf { rank_weight: 1.0 }));
+        Box::new(online_by(method, Sampler::Policy, ALL, sign))
+    }),
     ("rso", false, |sign| {
         let loss = Rso { form: Form::SigmoidNorm, gamma: 0.05 };
         Box::new(online(loss, REJECTION, Pairing::FirstRound, sign))

@@ -99,7 +99,8 @@ pub(crate) struct StageSpec {
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 
-    /// Of a group stage: what an answer's reward is; see `group` for these and their defaults.
+    /// Of stages whose policy answers prompts: what an answer's reward is; see `group`, `expert_iteration` and
+    /// `online_preference` for these and their defaults.
     pub(crate) reward: Option<RewardSpec>,
     /// How held-out prompts are answered.
     pub(crate) evaluation: Option<EvaluationChoice>,
