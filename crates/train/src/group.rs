@@ -4,14 +4,14 @@ use camelid_model::{Engine, Want};
 use camelid_objectives::reinforcement::group::{self, Deviation};
 use camelid_objectives::reinforcement::policy_gradient::{self, PolicyGradient};
 use camelid_objectives::reinforcement::rloo;
-use camelid_objectives::reinforcement::shaping::{self, Shaping};
-use camelid_objectives::{Metric, Outcome, Reduced};
+use camelid_objectives::reinforcement::shaping::Shaping;
+use camelid_objectives::{Metric, Outcome};
 use camelid_text::Forest;
 
 use crate::TrainError;
 use crate::policy::Tokens;
 use crate::preference::in_target_order;
-use crate::rollout::{RolledOut, Rollout, Rollouts, Sampled, rollouts, token_log_probs};
+use crate::rollout::{RolledOut, Rollouts, Sampled, judged, rewarded, rollouts, token_log_probs};
 use crate::task::{Example, Label, Purpose, Rolled, Round, Task, targets_of_branches};
 
 /// What a sampled answer is compared with.
@@ -44,27 +44,13 @@ impl GroupTask {
             Baseline::LeaveOneOut => (rewards.iter().map(|group| rloo::advantages(group)).collect(), groups.metrics),
         }
     }
-
-    /// What an answer counts in all.
-    fn total(&self, answer: &Sampled) -> f64 {
-        let weights = vec![1.0; answer.log_probs.len()];
-        let sampled = shaping::Sampled {
-            log_probs: &answer.log_probs,
-            reference: &[],
-            weights: &weights,
-            score: answer.given.score,
-            ended: answer.ended,
-            steps: &answer.given.steps,
-        };
-        shaping::shape(&self.shaping, &sampled).total
-    }
 }
 
 impl Task for GroupTask {
     fn roll_out(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<Option<Rolled>, TrainError> {
         let RolledOut { groups, mut metrics } = self.rollouts.sample(engine, round)?;
         let rewards: Vec<Vec<f64>> =
-            groups.iter().map(|group| group.iter().map(|answer| self.total(answer)).collect()).collect();
+            groups.iter().map(|group| group.iter().map(|answer| answer.total(&self.shaping)).collect()).collect();
         let (advantages, figures) = self.advantages(&rewards);
         metrics.extend(figures);
         let rolled = groups.into_iter().zip(rewards.into_iter().zip(advantages));
@@ -81,6 +67,10 @@ impl Task for GroupTask {
         Ok(Some(Rolled { examples, metrics }))
     }
 
+    fn rollouts(&mut self) -> Option<&mut Rollouts> {
+        Some(&mut self.rollouts)
+    }
+
     fn score(
         &mut self,
         engine: &mut dyn Engine,
@@ -88,12 +78,10 @@ impl Task for GroupTask {
         forest: &Forest,
         want: Want,
     ) -> Result<Outcome, TrainError> {
-        let rollouts = rollouts(examples)?;
         if !want.gradients {
-            // Held-out prompts are judged by what the policy answers, so a lower "loss" is a higher reward.
-            let sum: f64 = rollouts.iter().map(|rollout| -rollout.reward).sum();
-            return Ok(Outcome { loss: Reduced::new(sum, rollouts.len() as f64), ..Outcome::default() });
+            return judged(examples);
         }
+        let rollouts = rollouts(examples)?;
         let wants_entropy = self.method.entropy_coefficient != 0.0;
         let scores = engine.forward(forest, Want { entropy: wants_entropy, ..want })?;
         let targets = targets_of_branches(forest);
@@ -106,12 +94,11 @@ impl Task for GroupTask {
 
 /// A prompt's answers, ready to be trained on.
 fn example(group: Vec<Sampled>, rewards: &[f64], advantages: &[f64]) -> Example {
-    let rollout = |(answer, (&reward, &advantage)): (&Sampled, (&f64, &f64))| Rollout {
-        log_probs: answer.log_probs.clone(),
-        advantages: vec![advantage; answer.log_probs.len()],
-        reward,
-        ..Rollout::default()
-    };
-    let label = Label::Sampled(group.iter().zip(rewards.iter().zip(advantages)).map(rollout).collect());
-    Example { sequences: group.into_iter().map(|answer| answer.sequence).collect(), label }
+    let mut example = rewarded(group, rewards);
+    if let Label::Sampled(rollouts) = &mut example.label {
+        for (rollout, &advantage) in rollouts.iter_mut().zip(advantages) {
+            rollout.advantages = vec![advantage; rollout.log_probs.len()];
+        }
+    }
+    example
 }

@@ -7,44 +7,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use camelid_model::StateTensor;
 use camelid_train::{Ended, RunDirectory, Schedule, Shape, TrainError, TrainingPlan};
-use serde_json::Value as Json;
-use support::run::{Log, Then, fit, fit_on, names, state, trained};
+use support::run::{Log, Outcome, Then, fit, fit_on, names, outcome, state, trained};
 use support::{Fault, Table, plan, records};
-
-/// What must not depend on interruptions: final tensors, the last checkpoint, metrics without times.
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    ended: Ended,
-    state: Vec<StateTensor>,
-    checkpoints: Vec<(String, Vec<u8>)>,
-    metrics: Vec<Json>,
-}
-
-fn outcome(folder: &Path, ended: Ended, engine: &Table) -> Outcome {
-    let checkpoints = folder.join("checkpoints");
-    let files = |name: String| {
-        ["trainer.json", "state.safetensors"].map(|file| {
-            let path = checkpoints.join(&name).join(file);
-            (format!("{name}/{file}"), fs::read(&path).unwrap())
-        })
-    };
-    let measured = |line: &str| {
-        let mut object: Json = serde_json::from_str(line).unwrap();
-        for key in ["tokens_per_second", "step_seconds"] {
-            object.as_object_mut().unwrap().remove(key);
-        }
-        object
-    };
-    let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap().lines().map(measured).collect();
-    Outcome {
-        ended,
-        state: state(engine),
-        checkpoints: names(&checkpoints).into_iter().flat_map(files).collect(),
-        metrics,
-    }
-}
 
 fn go_on(folder: &Path, plan: &TrainingPlan) -> (Outcome, Log) {
     let (mut engine, mut log) = (Table::new(), Log::default());

@@ -12,7 +12,7 @@ use camelid_model::{Engine, ModelError, Transformer, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
 use camelid_train::checks::{CheckReport, Tolerance, first_step, generator_is_trainer, policy_is_reference};
-use camelid_train::{Ended, Example, Label, Requests, RunDirectory, Task, Trainer, TrainingData};
+use camelid_train::{Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData};
 use serde::Serialize;
 use serde_json::json;
 
@@ -261,8 +261,11 @@ impl StageRun<'_> {
             eprintln!("check: {}: {} ({:.1} s)", report.name, report.detail, report.seconds);
         };
         let examples: Vec<&Example> = first_examples(self.stage, prepared);
-        if matches!(self.stage.objective, Objective::Group(_)) {
+        if self.stage.kind.samples() {
             say(&generator_is_trainer(engine, task, &examples)?);
+            if let Some(report) = self.check_online_reference(engine, task, &examples)? {
+                say(&report);
+            }
             return Ok(());
         }
         let records: Vec<&Encoded> = examples.iter().flat_map(|example| &example.sequences).collect();
@@ -274,6 +277,29 @@ impl StageRun<'_> {
             say(&policy_is_reference(engine, task, &examples, reference, loss.at_start())?);
         }
         Ok(())
+    }
+
+    /// Policy and reference on the first pairs that an online-preference stage would learn; `None` if there are none.
+    fn check_online_reference(
+        &self,
+        engine: &mut Transformer<Cpu>,
+        task: &mut dyn Task,
+        examples: &[&Example],
+    ) -> anyhow::Result<Option<CheckReport>> {
+        let Objective::OnlinePreference(online) = &self.stage.objective else { return Ok(None) };
+        if !online.loss.uses_reference() {
+            return Ok(None);
+        }
+        let examples = &examples[..examples.len().min(2)];
+        let token_budget = self.stage.training.tokens_per_micro_batch;
+        let round = Round { examples, step: 0, purpose: Purpose::Training, token_budget };
+        let ranked = task.roll_out(engine, &round)?.unwrap_or_default().examples;
+        if ranked.is_empty() {
+            return Ok(None);
+        }
+        let ranked: Vec<&Example> = ranked.iter().collect();
+        let reference = self.stage.reference(self.directory).want();
+        Ok(Some(policy_is_reference(engine, task, &ranked, reference, online.loss.at_start())?))
     }
 
     /// Answers the sample prompts, most likely token each time, onto the screen and into `samples.jsonl`.

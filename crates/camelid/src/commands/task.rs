@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use camelid_model::Engine;
 use camelid_text::{Text, TextAssets};
 use camelid_train::{
-    CorrectnessTask, Example, GroupTask, PreferenceTask, Reference, RewardTask, SftTask, Task, UnpairedTask,
+    CorrectnessTask, Example, ExpertIterationTask, GroupTask, OnlinePreferenceTask, PreferenceTask, QuarkTask,
+    Reference, RewardTask, SftTask, Task, UnpairedTask,
 };
 
 use super::prepare::Prepared;
-use crate::recipe::{Built, Objective, StagePlan};
+use crate::recipe::{Built, BuiltIteration, Objective, StagePlan};
 
 pub(crate) enum StageTask {
     Sft(SftTask),
@@ -18,6 +20,9 @@ pub(crate) enum StageTask {
     Reward(RewardTask),
     Correctness(CorrectnessTask),
     Group(Box<GroupTask>),
+    ExpertIteration(Box<ExpertIterationTask>),
+    Quark(Box<QuarkTask>),
+    OnlinePreference(Box<OnlinePreferenceTask>),
 }
 
 impl StageTask {
@@ -27,6 +32,19 @@ impl StageTask {
             Objective::Sft(reduction) => return Ok(Self::Sft(SftTask { reduction: *reduction })),
             Objective::Group(group) => {
                 return Ok(Self::Group(Box::new(group.task(stage.training.seed, Text::new(text.clone())?))));
+            }
+            Objective::ExpertIteration(iteration) => {
+                let text = Text::new(text.clone())?;
+                return Ok(match iteration.task(stage.training.seed, text, stage.reference(directory).want()) {
+                    BuiltIteration::Rule(task) => Self::ExpertIteration(Box::new(task)),
+                    BuiltIteration::Quark(task) => Self::Quark(Box::new(task)),
+                });
+            }
+            Objective::OnlinePreference(online) => {
+                let reference = Reference::new(stage.reference(directory), run_hash.to_owned());
+                let task = online.task(stage.training.seed, Text::new(text.clone())?, reference);
+                let task = task.context("this loss takes single responses\n  fix: use a loss on pairs")?;
+                return Ok(Self::OnlinePreference(Box::new(task)));
             }
             Objective::Reward(reward) => {
                 return Ok(match reward.bradley_terry() {
@@ -51,6 +69,9 @@ impl StageTask {
             Self::Reward(task) => task,
             Self::Correctness(task) => task,
             Self::Group(task) => task.as_mut(),
+            Self::ExpertIteration(task) => task.as_mut(),
+            Self::Quark(task) => task.as_mut(),
+            Self::OnlinePreference(task) => task.as_mut(),
         }
     }
 

@@ -9,9 +9,12 @@ use camelid_text::{Learn, Overlong, SpanPolicy};
 use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate};
 
 use super::RecipeError;
+use super::expert_iteration::{ExpertIterationPlan, resolve_expert_iteration};
 use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
+use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
 use super::reward::{RewardPlan, resolve_reward};
+use super::rollout::selection_keys;
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
     LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, SourceTable, Sources, StageKind,
@@ -61,7 +64,11 @@ pub(crate) struct StagePlan {
 impl StagePlan {
     /// Where the reference policy's log-probabilities come from.
     pub(crate) fn reference(&self, directory: &Path) -> ReferenceSource {
-        let scores_new_responses = matches!(&self.objective, Objective::Preference(loss) if loss.name == "kto");
+        let scores_new_responses = match &self.objective {
+            Objective::Preference(loss) => loss.name == "kto",
+            Objective::ExpertIteration(_) | Objective::OnlinePreference(_) => true,
+            Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) => false,
+        };
         match (&self.tuning, self.reference_update) {
             (_, Some(update)) => ReferenceSource::Copy(Some(update)),
             (Tuning::LowRank(_), None) => ReferenceSource::AdapterOff,
@@ -81,7 +88,12 @@ impl StagePlan {
     }
 
     fn has_reference(&self) -> bool {
-        matches!(&self.objective, Objective::Preference(loss) if loss.uses_reference())
+        match &self.objective {
+            Objective::Preference(loss) => loss.uses_reference(),
+            Objective::OnlinePreference(online) => online.loss.uses_reference(),
+            Objective::ExpertIteration(iteration) => iteration.uses_reference(),
+            Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) => false,
+        }
     }
 }
 
@@ -92,6 +104,8 @@ pub(crate) enum Objective {
     Preference(LossPlan),
     Reward(RewardPlan),
     Group(GroupPlan),
+    ExpertIteration(ExpertIterationPlan),
+    OnlinePreference(OnlinePreferencePlan),
 }
 
 impl Objective {
@@ -195,10 +209,14 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
 /// Keys of one kind of stage that another does not read are errors.
 fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<Objective, RecipeError> {
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
-    if let Some(key) = group_keys(spec).first().filter(|_| spec.kind != StageKind::Group) {
+    if let Some(key) = group_keys(spec).first().filter(|_| !spec.kind.samples()) {
         let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
         let what = format!("`{key}` is not a key of {article} {} stage", spec.kind.name());
         return error(what, "remove it, or set kind = \"group\"");
+    }
+    if let Some((key, kind)) = selection_keys(spec).into_iter().find(|(_, kind)| *kind != spec.kind.name()) {
+        let what = format!("`{key}` is a key of {kind} stages, not of {} stages", spec.kind.name());
+        return error(what, &format!("remove it, or set kind = \"{kind}\""));
     }
     match spec.kind {
         StageKind::Sft => match preference_keys(spec).first() {
@@ -210,7 +228,11 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 Some(ReductionSpec::Tokens) | None => Reduction::Tokens,
             })),
         },
-        StageKind::Preference | StageKind::Reward | StageKind::Group => {
+        StageKind::Preference
+        | StageKind::Reward
+        | StageKind::Group
+        | StageKind::ExpertIteration
+        | StageKind::OnlinePreference => {
             let of_sources = |key: &str, is_set: fn(&SourceTable) -> bool| {
                 let used = spec.data.tables().chain(spec.validation_data.iter().flat_map(Sources::tables)).any(is_set);
                 used.then(|| key.to_owned())
@@ -222,7 +244,7 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 return error(what, "remove it; demonstrations (kind = \"sft\") can be weighted and conditioned");
             }
             let sft_only = [
-                ("reduction", spec.reduction.is_some()),
+                ("reduction", spec.reduction.is_some() && spec.kind != StageKind::ExpertIteration),
                 ("learn", spec.learn.is_some()),
                 ("train_on_prompt", spec.train_on_prompt.is_some()),
             ];
@@ -230,7 +252,7 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 let what = format!("`{key}` is not a key of a {} stage", spec.kind.name());
                 return error(
                     what,
-                    if spec.kind == StageKind::Group {
+                    if spec.kind.samples() {
                         "remove it: the policy's own answers are trained"
                     } else {
                         "remove it: responses are compared"
@@ -252,8 +274,11 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 let has_adapter = matches!(tuning, Tuning::LowRank(_));
                 return resolve_group(place, spec, has_adapter).map(Objective::Group);
             }
-            let loss = resolve_loss(place, spec)?;
-            Ok(Objective::Preference(loss))
+            match spec.kind {
+                StageKind::ExpertIteration => resolve_expert_iteration(place, spec).map(Objective::ExpertIteration),
+                StageKind::OnlinePreference => resolve_online_preference(place, spec).map(Objective::OnlinePreference),
+                _ => resolve_loss(place, spec).map(Objective::Preference),
+            }
         }
     }
 }
@@ -267,13 +292,14 @@ fn resolve_reference_update(
     let Some(update) = &spec.reference_update else { return Ok(None) };
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
     match objective {
-        Objective::Preference(loss) if loss.uses_reference() => {}
-        Objective::Preference(loss) => {
+        Objective::Preference(loss) | Objective::OnlinePreference(OnlinePreferencePlan { loss, .. })
+            if loss.uses_reference() => {}
+        Objective::Preference(loss) | Objective::OnlinePreference(OnlinePreferencePlan { loss, .. }) => {
             let what = format!("`reference_update` is set but {} has no reference policy", loss.name);
             return error(what, "remove it");
         }
-        Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) => {
-            let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
+        Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) | Objective::ExpertIteration(_) => {
+            let article = if matches!(spec.kind, StageKind::Sft | StageKind::ExpertIteration) { "an" } else { "a" };
             let what = format!("`reference_update` is not a key of {article} {} stage", spec.kind.name());
             return error(what, "remove it, or set kind = \"preference\"");
         }

@@ -7,7 +7,10 @@ use camelid_model::MomentType;
 use camelid_records::{Condition, Format, PairChoice, Role};
 use serde::Deserialize;
 
+use super::either::NameOrTable;
+use super::expert_iteration::SelectSpec;
 use super::group::EvaluationChoice;
+use super::online_preference::SamplerSpec;
 use super::rewards::RewardSpec;
 use crate::cli::ComputeChoice;
 
@@ -34,7 +37,7 @@ pub(crate) struct RecipeSpec {
 
 /// What a stage does. Each kind is one file in `camelid-train`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum StageKind {
     /// Supervised tuning on demonstrations.
     Sft,
@@ -44,6 +47,10 @@ pub(crate) enum StageKind {
     Reward,
     /// Reinforcement learning on groups of samples with checked rewards.
     Group,
+    /// Supervised tuning on the best of the policy's own answers.
+    ExpertIteration,
+    /// Preference optimisation on the policy's own answers.
+    OnlinePreference,
 }
 
 impl StageKind {
@@ -54,7 +61,14 @@ impl StageKind {
             Self::Preference => "preference",
             Self::Reward => "reward",
             Self::Group => "group",
+            Self::ExpertIteration => "expert-iteration",
+            Self::OnlinePreference => "online-preference",
         }
+    }
+
+    /// Whether the policy answers prompts.
+    pub(crate) fn samples(self) -> bool {
+        matches!(self, Self::Group | Self::ExpertIteration | Self::OnlinePreference)
     }
 }
 
@@ -85,7 +99,8 @@ pub(crate) struct StageSpec {
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 
-    /// Of a group stage: what an answer's reward is; see `group` for these and their defaults.
+    /// Of stages whose policy answers prompts: what an answer's reward is; see `group`, `expert_iteration` and
+    /// `online_preference` for these and their defaults.
     pub(crate) reward: Option<RewardSpec>,
     /// How held-out prompts are answered.
     pub(crate) evaluation: Option<EvaluationChoice>,
@@ -99,6 +114,11 @@ pub(crate) struct StageSpec {
     pub(crate) clip_high: Option<f64>,
     pub(crate) entropy_coefficient: Option<f64>,
     pub(crate) missing_end_penalty: Option<f64>,
+    /// Of an expert-iteration stage: which answers are learned, and whether the data's own are too.
+    pub(crate) select: Option<NameOrTable<SelectSpec>>,
+    pub(crate) demonstrations: Option<bool>,
+    /// Of an online-preference stage: which answers are compared.
+    pub(crate) sampler: Option<NameOrTable<SamplerSpec>>,
     /// Of a preference stage: let the reference policy follow the policy (TR-DPO).
     pub(crate) reference_update: Option<ReferenceUpdateSpec>,
     /// Of an sft stage on feedback: labels that say how good a response is, in front of its prompt.

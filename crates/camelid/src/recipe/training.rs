@@ -31,10 +31,11 @@ pub(crate) fn resolve_training(
             // An adapter bears, and needs, about ten times the rate of full tuning; preferences a twentieth of
             // demonstrations.
             learning_rate: spec.learning_rate.unwrap_or(match (spec.kind, full) {
-                (StageKind::Sft, true) => 2e-5,
-                (StageKind::Sft, false) => 2e-4,
-                (StageKind::Preference | StageKind::Group, true) => 1e-6,
-                (StageKind::Reward, true) | (StageKind::Preference | StageKind::Group, false) => 1e-5,
+                (StageKind::Sft | StageKind::ExpertIteration, true) => 2e-5,
+                (StageKind::Sft | StageKind::ExpertIteration, false) => 2e-4,
+                (StageKind::Preference | StageKind::Group | StageKind::OnlinePreference, true) => 1e-6,
+                (StageKind::Reward, true)
+                | (StageKind::Preference | StageKind::Group | StageKind::OnlinePreference, false) => 1e-5,
                 (StageKind::Reward, false) => 1e-4,
             }),
             warmup: spec.warmup.unwrap_or(0.03),
