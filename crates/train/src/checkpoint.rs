@@ -18,8 +18,10 @@ use crate::TrainError;
 /// Where a run stands, besides the engine's tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Optimiser steps taken.
+    /// Steps of the loop taken.
     pub step: u64,
+    /// Optimiser updates taken; more than steps where a step has several.
+    pub updates: u64,
     pub num_tokens: u64,
     pub best_eval_loss: Option<f64>,
     /// The step after which validation gave that loss.
@@ -193,7 +195,7 @@ pub(crate) fn restore_newest(
                 "restore the recipe and data (plan.toml beside it shows the recipe), set another name, or start anew with --restart",
             ));
         }
-        restore(&path.join(STATE), engine, trainer.progress.step)?;
+        restore(&path.join(STATE), engine, trainer.progress.updates)?;
         // The run writes them again; counted among the newest, they would push out whole ones.
         for damaged in found.into_iter().filter(|&other| other > step) {
             let damaged = checkpoint_path(folder, damaged);
@@ -225,11 +227,11 @@ fn remove_torn(folder: &Path) {
 /// Restores the checkpoint of one step of this run.
 pub(crate) fn restore_step(folder: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
     let path = checkpoint_path(folder, step);
-    if read_trainer(&path).is_none() {
+    let Some(trainer) = read_trainer(&path) else {
         let reason = "the checkpoint that validated best is damaged";
         return Err(TrainError::file(&path, reason, "restore it, or start anew with --restart"));
-    }
-    restore(&path.join(STATE), engine, step)
+    };
+    restore(&path.join(STATE), engine, trainer.progress.updates)
 }
 
 /// The trainer's file, if the state beside it has the hash it names.
@@ -247,7 +249,7 @@ fn read_trainer(path: &Path) -> Option<TrainerFile> {
     (hexadecimal(&hasher.finalize()) == trainer.state_sha256).then_some(trainer)
 }
 
-fn restore(path: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+fn restore(path: &Path, engine: &mut dyn Engine, updates: u64) -> Result<(), TrainError> {
     let damaged =
         |reason: String| TrainError::file(path, reason, "remove this checkpoint; the one before it is used then");
     let io = |error: std::io::Error| damaged(error.to_string());
@@ -258,7 +260,7 @@ fn restore(path: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainE
     let mut header = Vec::new();
     Read::by_ref(&mut file).take(length).read_to_end(&mut header).map_err(io)?;
     let header: Map<String, Json> = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
-    engine.restore_state(step, &mut |name| {
+    engine.restore_state(updates, &mut |name| {
         let wrong = |reason: String| ModelError::File {
             path: path.to_owned(),
             reason,

@@ -6,7 +6,7 @@ use camelid_model::{Cotangents, Engine, StateTensor, Want};
 use camelid_text::{Encoded, Forest, Text};
 
 use crate::TrainError;
-use crate::task::{Example, Label, Purpose, Task, forest, targets_of_branches};
+use crate::task::{Example, Label, Purpose, Round, Task, forest, targets_of_branches};
 
 /// A check that passed; one that fails is an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,11 +126,12 @@ pub fn generator_is_trainer(
 ) -> Result<CheckReport, TrainError> {
     timed(|| {
         let sample: Vec<&Example> = examples.iter().copied().take(2).collect();
-        let Some(rolled) = task.roll_out(engine, &sample, 0, Purpose::Training)? else {
+        let round = Round { examples: &sample, step: 0, purpose: Purpose::Training, token_budget: TOKENS };
+        let Some(rolled) = task.roll_out(engine, &round)? else {
             return Ok((GENERATOR, "nothing is sampled".into()));
         };
         let (mut tokens, mut different) = (0, 0);
-        for example in &rolled {
+        for example in &rolled.examples {
             let Label::Sampled(rollouts) = &example.label else { continue };
             let forest = forest(&[example]);
             let log_probs = engine.forward(&forest, Want::default())?.log_probs;

@@ -16,7 +16,7 @@ pub fn below(random: &mut ChaCha8Rng, count: usize) -> usize {
 }
 
 /// A permutation of `0 .. count` (Fisher-Yates), the same for the same stream for ever.
-fn permutation(count: usize, mut random: ChaCha8Rng) -> Vec<usize> {
+pub(crate) fn permutation(count: usize, mut random: ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
         order.swap(last, below(&mut random, last + 1));

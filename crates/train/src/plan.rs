@@ -12,8 +12,14 @@ pub struct TrainingPlan {
     pub epochs: f64,
     /// Stop after this many optimiser steps; 0 is no limit.
     pub max_steps: u64,
-    /// Records of an optimiser step.
+    /// Records of a step.
     pub batch_size: usize,
+    /// Passes over what a step's prompts were answered; more than one is PPO's.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub inner_epochs: usize,
+    /// Optimiser updates of each pass, each on its share of the step's examples.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub mini_batches: usize,
     /// Most tokens computed at once.
     pub tokens_per_micro_batch: usize,
     pub schedule: Schedule,
@@ -34,13 +40,22 @@ pub struct TrainingPlan {
     pub keep_checkpoints: usize,
 }
 
+fn one() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
 impl TrainingPlan {
     /// Records trained on, repeats counted.
     pub fn records(&self, available: usize) -> u64 {
         (self.epochs * available as f64).round() as u64
     }
 
-    /// Optimiser steps for this many training records.
+    /// Steps for this many training records.
     pub fn steps(&self, available: usize) -> u64 {
         let steps = self.records(available).div_ceil(self.batch_size as u64);
         if self.max_steps == 0 { steps } else { steps.min(self.max_steps) }

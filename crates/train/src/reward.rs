@@ -51,7 +51,7 @@ pub fn correct(example: &Example) -> Result<Vec<bool>, TrainError> {
     match &example.label {
         Label::Desirable(desirable) => Ok(vec![*desirable]),
         Label::Steps(labels) => Ok(labels.clone()),
-        Label::Ranked(_) | Label::None | Label::Expected(_) | Label::Sampled(_) => Err(TrainError::Data {
+        Label::Ranked(_) | Label::None | Label::Prompt(_) | Label::Sampled(_) => Err(TrainError::Data {
             reason: format!("record {} has no label", example.record() + 1),
             fix: "give this stage labelled answers (prompt, completion, label) or steps (prompt, completions, labels)"
                 .into(),

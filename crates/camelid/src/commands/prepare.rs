@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use camelid_records::{Dataset, PreferenceSet, Record, Reject, Role, conditioned, read, read_preferences};
 use camelid_text::{Encoded, EncodedSet, Forest, Text, encode_all, pack};
-use camelid_train::{Example, Label, Order, below, split, stream};
+use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
 
 use super::examples::{Wanted, line_up};
 use crate::models;
@@ -70,7 +70,7 @@ impl Reader<'_> {
         }
         match &self.stage.objective {
             Objective::Sft(_) => self.demonstrations(sources, report),
-            Objective::Group(group) => self.prompts(sources, group.answer_tokens, report),
+            Objective::Group(group) => self.prompts(sources, group.answer_tokens, group.needs_expected(), report),
             Objective::Preference(loss) => {
                 let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
                 self.preferences(sources, wanted, report)
@@ -107,23 +107,25 @@ impl Reader<'_> {
         Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
     }
 
-    /// Demonstrations as prompts with the answers that are right.
+    /// Demonstrations as prompts with the answers that are expected; these may be missing unless they are needed.
     fn prompts(
         &mut self,
         sources: &[DataSource],
         answer_tokens: usize,
+        needs_expected: bool,
         report: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Vec<Example>> {
         let mut examples = Vec::new();
         for source in sources {
             for record in self.read(source, report)? {
                 let number = self.names.len() as u32;
-                match as_prompt(self.text, &record, self.stage.max_length.saturating_sub(answer_tokens)) {
-                    Ok((tokens, expected)) => {
+                let longest = self.stage.max_length.saturating_sub(answer_tokens);
+                match as_prompt(self.text, &record, longest, needs_expected) {
+                    Ok((tokens, prompt)) => {
                         let weights = vec![0.0; tokens.len()];
                         let sequences = vec![Encoded { tokens, weights, record: number }];
                         self.names.push(record.provenance().to_string());
-                        examples.push(Example { sequences, label: Label::Expected(expected) });
+                        examples.push(Example { sequences, label: Label::Prompt(Box::new(prompt)) });
                     }
                     Err((reason, fix)) => self.rejects.push(Reject {
                         provenance: record.provenance().clone(),
@@ -196,25 +198,36 @@ impl Reader<'_> {
     }
 }
 
-/// A demonstration's prompt as tokens, at most so many, and its last answer.
-fn as_prompt(text: &Text, record: &Record, longest: usize) -> Result<(Vec<u32>, String), (String, &'static str)> {
-    let (tokens, expected) = match record {
+/// A demonstration's prompt as tokens, at most so many, and its last answer as what is expected.
+fn as_prompt(
+    text: &Text,
+    record: &Record,
+    longest: usize,
+    needs_expected: bool,
+) -> Result<(Vec<u32>, Prompt), (String, &'static str)> {
+    let (tokens, prompt) = match record {
         Record::Conversation(conversation) => {
-            let Some((last, before)) =
-                conversation.messages.split_last().filter(|(last, _)| last.role == Role::Assistant)
-            else {
-                return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+            let (messages, expected) = match conversation.messages.split_last() {
+                Some((last, before)) if last.role == Role::Assistant => (before, Some(last.content.clone())),
+                _ => (conversation.messages.as_slice(), None),
             };
+            let (tools, template_arguments) = (conversation.tools.clone(), conversation.template_arguments.clone());
             let tokens = text
-                .encode_chat(before, conversation.tools.as_ref(), &conversation.template_arguments)
+                .encode_chat(messages, tools.as_ref(), &template_arguments)
                 .map_err(|error| (error.to_string(), "correct the conversation or the template"))?;
-            (tokens, last.content.clone())
+            (tokens, Prompt { asked: Asked::Chat { messages: messages.to_vec(), tools, template_arguments }, expected })
         }
-        Record::Completion { prompt, completion, .. } => (text.encode_prompt(prompt), completion.clone()),
+        Record::Completion { prompt, completion, .. } => {
+            let expected = (!completion.is_empty()).then(|| completion.clone());
+            (text.encode_prompt(prompt), Prompt { asked: Asked::Text(prompt.clone()), expected })
+        }
         Record::Text { .. } => {
             return Err(("a text has no prompt and no answer".into(), "use prompt and completion, or messages"));
         }
     };
+    if needs_expected && prompt.expected.is_none() {
+        return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+    }
     if tokens.is_empty() {
         return Err(("the prompt has no tokens".into(), "fill it in, or remove the row"));
     }
@@ -222,7 +235,7 @@ fn as_prompt(text: &Text, record: &Record, longest: usize) -> Result<(Vec<u32>, 
         let reason = format!("the prompt has {} tokens, beside the answer's {longest} are allowed", tokens.len());
         return Err((reason, "raise max_length, or shorten the prompt"));
     }
-    Ok((tokens, expected))
+    Ok((tokens, prompt))
 }
 
 fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {

@@ -26,9 +26,7 @@ impl StageTask {
         let loss = match &stage.objective {
             Objective::Sft(reduction) => return Ok(Self::Sft(SftTask { reduction: *reduction })),
             Objective::Group(group) => {
-                let rollouts = group.rollouts(stage.training.seed);
-                let text = Text::new(text.clone())?;
-                return Ok(Self::Group(Box::new(GroupTask::new(group.method(), group.baseline(), rollouts, text))));
+                return Ok(Self::Group(Box::new(group.task(stage.training.seed, Text::new(text.clone())?))));
             }
             Objective::Reward(reward) => {
                 return Ok(match reward.bradley_terry() {

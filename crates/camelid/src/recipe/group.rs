@@ -3,31 +3,32 @@
 use camelid_objectives::reinforcement::group::Deviation;
 use camelid_objectives::reinforcement::kl::Estimator;
 use camelid_objectives::reinforcement::policy_gradient::{Clip, Denominator, KlTerm, PolicyGradient, Ratio};
-use camelid_objectives::reward::checker::Checker;
-use camelid_train::{Baseline, Rollouts};
+use camelid_objectives::reinforcement::shaping::{MissingEnd, Shaping};
+use camelid_text::Text;
+use camelid_train::{Baseline, Drawing, Evaluation, GroupTask, Rollouts};
 use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
+use super::rewards::{TermPlan, build_rewards, resolve_rewards};
 use super::spec::StageSpec;
 
-/// What an answer's reward is.
+/// How held-out prompts are answered.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum RewardChoice {
-    /// Whether its last number is the expected one.
+pub(crate) enum EvaluationChoice {
+    /// The most likely token each time.
     #[default]
-    Number,
-    /// Whether it is the expected text.
-    Exact,
-    /// Whether it has the expected text in it.
-    Contains,
+    Greedy,
+    /// As in training.
+    Sampled,
 }
 
 /// A group stage, resolved.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct GroupPlan {
     pub(crate) loss: &'static str,
-    pub(crate) reward: RewardChoice,
+    pub(crate) reward: Vec<TermPlan>,
+    pub(crate) evaluation: EvaluationChoice,
     pub(crate) samples: usize,
     pub(crate) answer_tokens: usize,
     pub(crate) kl_coefficient: f64,
@@ -54,7 +55,7 @@ const METHODS: [(&str, f64, f64, f64); 6] = [
 ];
 
 impl GroupPlan {
-    pub(crate) fn method(self) -> PolicyGradient {
+    fn method(&self) -> PolicyGradient {
         let (ratio, denominator) = match self.loss {
             "grpo" => (Ratio::Token, Denominator::Sequences),
             "dr-grpo" => (Ratio::Token, Denominator::Constant(self.answer_tokens as f64)),
@@ -72,7 +73,7 @@ impl GroupPlan {
         }
     }
 
-    pub(crate) fn baseline(self) -> Baseline {
+    fn baseline(&self) -> Baseline {
         match self.loss {
             "rloo" => Baseline::LeaveOneOut,
             "dr-grpo" | "reinforce" => Baseline::Group(Deviation::One),
@@ -80,14 +81,23 @@ impl GroupPlan {
         }
     }
 
-    pub(crate) fn rollouts(self, seed: u64) -> Rollouts {
-        let checker = match self.reward {
-            RewardChoice::Number => Checker::Number,
-            RewardChoice::Exact => Checker::Exact,
-            RewardChoice::Contains => Checker::Contains,
+    pub(crate) fn task(&self, seed: u64, text: Text) -> GroupTask {
+        let evaluation = match self.evaluation {
+            EvaluationChoice::Greedy => Evaluation::Greedy,
+            EvaluationChoice::Sampled => Evaluation::Sampled,
         };
-        let Self { samples, answer_tokens, missing_end_penalty, .. } = self;
-        Rollouts { samples, answer_tokens, checker, missing_end_penalty, seed }
+        let drawing = Drawing { samples: self.samples, answer_tokens: self.answer_tokens, seed, evaluation };
+        GroupTask {
+            method: self.method(),
+            baseline: self.baseline(),
+            shaping: Shaping { missing_end: MissingEnd::Penalty(self.missing_end_penalty), ..Shaping::default() },
+            rollouts: Rollouts { drawing, text, rewards: build_rewards(&self.reward) },
+        }
+    }
+
+    /// Whether prompts must come with the answers that are right.
+    pub(crate) fn needs_expected(&self) -> bool {
+        build_rewards(&self.reward).needs_expected()
     }
 }
 
@@ -95,6 +105,9 @@ impl GroupPlan {
 pub(crate) fn group_keys(spec: &StageSpec) -> Vec<&'static str> {
     let named = [
         ("reward", spec.reward.is_some()),
+        ("evaluation", spec.evaluation.is_some()),
+        ("inner_epochs", spec.inner_epochs.is_some()),
+        ("mini_batches", spec.mini_batches.is_some()),
         ("samples", spec.samples.is_some()),
         ("answer_tokens", spec.answer_tokens.is_some()),
         ("kl_coefficient", spec.kl_coefficient.is_some()),
@@ -119,7 +132,8 @@ pub(crate) fn resolve_group(place: &str, spec: &StageSpec, has_adapter: bool) ->
     };
     let plan = GroupPlan {
         loss,
-        reward: spec.reward.unwrap_or_default(),
+        reward: resolve_rewards(place, spec.reward.as_ref())?,
+        evaluation: spec.evaluation.unwrap_or_default(),
         samples: spec.samples.unwrap_or(8),
         answer_tokens: spec.answer_tokens.unwrap_or(128),
         kl_coefficient: spec.kl_coefficient.unwrap_or(if has_adapter { kl_coefficient } else { 0.0 }),

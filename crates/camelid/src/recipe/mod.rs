@@ -6,6 +6,7 @@ mod loss;
 mod parse;
 mod resolve;
 mod reward;
+mod rewards;
 mod sources;
 mod spec;
 mod training;

@@ -7,7 +7,8 @@ use camelid_model::MomentType;
 use camelid_records::{Condition, Format, PairChoice, Role};
 use serde::Deserialize;
 
-use super::group::RewardChoice;
+use super::group::EvaluationChoice;
+use super::rewards::RewardSpec;
 use crate::cli::ComputeChoice;
 
 /// A recipe file.
@@ -85,7 +86,12 @@ pub(crate) struct StageSpec {
     pub(crate) pairs: Option<PairChoice>,
 
     /// Of a group stage: what an answer's reward is; see `group` for these and their defaults.
-    pub(crate) reward: Option<RewardChoice>,
+    pub(crate) reward: Option<RewardSpec>,
+    /// How held-out prompts are answered.
+    pub(crate) evaluation: Option<EvaluationChoice>,
+    /// Passes over the answers of a step, and optimiser updates of each pass.
+    pub(crate) inner_epochs: Option<usize>,
+    pub(crate) mini_batches: Option<usize>,
     pub(crate) samples: Option<usize>,
     pub(crate) answer_tokens: Option<usize>,
     pub(crate) kl_coefficient: Option<f64>,

@@ -18,6 +18,8 @@ pub(crate) fn resolve_training(
         epochs: spec.epochs.unwrap_or(1.0),
         max_steps: spec.max_steps.unwrap_or(0),
         batch_size: spec.batch_size.unwrap_or(16),
+        inner_epochs: spec.inner_epochs.unwrap_or(1),
+        mini_batches: spec.mini_batches.unwrap_or(1),
         tokens_per_micro_batch: spec.tokens_per_micro_batch.unwrap_or(2048),
         schedule: Schedule {
             shape: match spec.schedule {
@@ -62,9 +64,11 @@ fn check(place: &str, spec: &StageSpec, plan: &TrainingPlan) -> Result<(), Recip
     let schedule = &plan.schedule;
     let positive = |value: f64| value > 0.0 && value.is_finite();
     let share = |value: f64| (0.0..1.0).contains(&value);
-    let rules: [(bool, &str, String, &str); 15] = [
+    let rules: [(bool, &str, String, &str); 17] = [
         (positive(plan.epochs), "epochs", plan.epochs.to_string(), "a number above 0"),
         (plan.batch_size > 0, "batch_size", plan.batch_size.to_string(), "at least 1"),
+        (plan.inner_epochs > 0, "inner_epochs", plan.inner_epochs.to_string(), "at least 1; PPO has 1 to 4"),
+        (plan.mini_batches > 0, "mini_batches", plan.mini_batches.to_string(), "at least 1"),
         (
             plan.tokens_per_micro_batch > 0,
             "tokens_per_micro_batch",

@@ -223,7 +223,7 @@ pub fn unpaired_loss(method: &dyn UnpairedLoss, responses: &[(Response, bool)], 
         ("logps/chosen", sums[0][1]),
         ("logps/rejected", sums[1][1]),
     ];
-    let metrics = metrics.into_iter().map(|(name, value)| Metric { name, value }).collect();
+    let metrics = metrics.into_iter().map(|(name, value)| Metric::new(name, value)).collect();
     Outcome { loss: total, metrics, d_log_probs, ..Outcome::default() }
 }
 
@@ -271,7 +271,7 @@ impl Metrics {
     }
 
     fn finish(self) -> Vec<Metric> {
-        let metric = |name, sum| Metric { name, value: Reduced::new(sum, self.pairs) };
+        let metric = |name, sum| Metric::new(name, Reduced::new(sum, self.pairs));
         vec![
             metric("rewards/chosen", self.chosen_reward),
             metric("rewards/rejected", self.rejected_reward),

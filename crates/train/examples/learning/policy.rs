@@ -107,6 +107,8 @@ fn fit(engine: &mut dyn Engine, task: &mut dyn Task, examples: &[Example], seed:
         epochs,
         max_steps: 0,
         batch_size: 32,
+        inner_epochs: 1,
+        mini_batches: 1,
         tokens_per_micro_batch: 4096,
         schedule: Schedule {
             shape: Shape::Cosine,

@@ -273,6 +273,8 @@ pub(crate) fn plan() -> TrainingPlan {
         epochs: 4.0,
         max_steps: 0,
         batch_size: 5,
+        inner_epochs: 1,
+        mini_batches: 1,
         tokens_per_micro_batch: 1000,
         schedule: Schedule {
             shape: Shape::Cosine,
