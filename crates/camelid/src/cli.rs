@@ -36,6 +36,13 @@ pub(crate) enum Command {
     /// Look inside data, a batch, a model or a run
     #[command(subcommand)]
     Inspect(Inspect),
+    /// Write what a run did as a page: report.html in its directory
+    ///
+    /// Every run writes it when it ends; this one also serves runs that go on.
+    Report {
+        /// The run directory, or that of one stage
+        directory: PathBuf,
+    },
     /// Talk to a model in the terminal
     Chat(ChatArgs),
     /// Answer a file of prompts, with a model here or any OpenAI-compatible server

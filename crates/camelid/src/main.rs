@@ -10,6 +10,7 @@ mod process_memory;
 mod progress;
 mod pull;
 mod recipe;
+mod report;
 
 use std::process::ExitCode;
 
@@ -68,6 +69,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
+        Command::Report { directory } => commands::report::run(&directory)?,
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Generate(args) => commands::generate::run(&args)?,
         Command::Serve(args) => commands::serve::run(&args)?,

@@ -23,6 +23,7 @@ fn a_run_leaves_everything_a_user_expects() {
         "metrics.jsonl",
         "samples.jsonl",
         "finished.json",
+        "report.html",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
         "adapter/tokenizer.json",
@@ -46,7 +47,21 @@ fn a_run_leaves_everything_a_user_expects() {
     let checkpoints: Vec<_> = std::fs::read_dir(workshop.path("runs/tiny/checkpoints")).unwrap().collect();
     assert_eq!(checkpoints.len(), 2, "the last two are kept");
 
+    // The page is written again from what lies there, whole or not.
+    std::fs::remove_file(workshop.path("runs/tiny/report.html")).unwrap();
+    std::fs::remove_file(workshop.path("runs/tiny/finished.json")).unwrap();
+    workshop.write("runs/tiny/rejects.jsonl", "{\"reason\":\"row 7 <b>is</b> empty\",\"fix\":\"fill it in\"}\n{\"reas");
+    assert_eq!(workshop.succeed(&["report", "runs/tiny"]).trim(), "runs/tiny/report.html");
+    let page = workshop.read("runs/tiny/report.html");
+    for part in
+        ["not finished", "<h3>Loss</h3>", "eval_loss", "Question 1?", "row # &lt;b&gt;is", "plan.toml"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(workshop.fail(&["report", "home"]).contains("fix: name a run directory"));
+
     // Again: nothing to do. Restarted: the same curve.
+    workshop.succeed(&["run", "recipe.toml"]);
     let again = workshop.run(&["run", "recipe.toml"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("is finished"));
     workshop.succeed(&["run", "recipe.toml", "--restart"]);

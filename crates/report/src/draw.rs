@@ -30,7 +30,7 @@ pub(crate) fn svg(figure: &Figure, name: &str) -> String {
     let plots = match &figure.marks {
         Marks::Series(series) => drawing.series(series),
         Marks::Bars(bars) => drawing.bars(bars),
-        Marks::Histogram { sets, bins } => drawing.histogram(sets, *bins),
+        Marks::Histogram { sets, bins } => histogram(sets, *bins),
     };
     let head = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" role=\"img\" aria-label=\"{}\" ",
@@ -151,18 +151,6 @@ impl Drawing<'_> {
         vec![Plot::Bar(plot)]
     }
 
-    fn histogram(&self, sets: &[(String, Vec<f64>)], bins: usize) -> Vec<Plot> {
-        let Histogram { edges, counts } = Histogram::of(sets, bins);
-        if edges.is_empty() {
-            return Vec::new();
-        }
-        let plot = |(index, counts): (usize, Vec<f64>)| {
-            let fill = format!("color-mix(in srgb, {} 60%, transparent)", colour(index));
-            Plot::Histogram(HistogramPlot::new().with_precomputed(edges.clone(), counts).with_color(fill))
-        };
-        counts.into_iter().enumerate().map(plot).collect()
-    }
-
     fn layout(&self, plots: &[Plot], marks: &Marks) -> Layout {
         let mut layout = Layout::auto_from_plots(plots);
         let (x_format, y_format) = (labels(self.x.scale, layout.x_range), labels(self.y.scale, layout.y_range));
@@ -192,6 +180,18 @@ impl Drawing<'_> {
         }
         layout
     }
+}
+
+fn histogram(sets: &[(String, Vec<f64>)], bins: usize) -> Vec<Plot> {
+    let Histogram { edges, counts } = Histogram::of(sets, bins);
+    if edges.is_empty() {
+        return Vec::new();
+    }
+    let plot = |(index, counts): (usize, Vec<f64>)| {
+        let fill = format!("color-mix(in srgb, {} 60%, transparent)", colour(index));
+        Plot::Histogram(HistogramPlot::new().with_precomputed(edges.clone(), counts).with_color(fill))
+    };
+    counts.into_iter().enumerate().map(plot).collect()
 }
 
 fn labels(scale: Scale, (low, high): (f64, f64)) -> TickFormat {

@@ -1,7 +1,7 @@
 //! What is written at an axis's ticks.
 //!
 //! The plotting library chooses where ticks stand; it writes three decimals at most, which names neighbours alike on an axis from
-//! 0.6931 to 0.6935. Here the number of digits comes from the axis's range.
+//! 0.8431 to 0.8435. Here the number of digits comes from the axis's range.
 
 use crate::number::trim;
 
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn labels_are_as_short_as_they_can_be() {
         assert_eq!(linear_label(0.0, 10.0, 2.5), "2.5");
-        assert_eq!(linear_label(0.6931, 0.6935, 0.6932), "0.6932");
+        assert_eq!(linear_label(0.8431, 0.8435, 0.8432), "0.8432");
         assert_eq!(linear_label(0.0, 2e-4, 5e-5), "5e-5");
         assert_eq!(linear_label(0.0, 4e7, 1e7), "1e7");
         assert_eq!(linear_label(-1.0, 1.0, 0.0), "0");

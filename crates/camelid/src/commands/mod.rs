@@ -16,6 +16,7 @@ pub(crate) mod inspect_model;
 pub(crate) mod inspect_run;
 pub(crate) mod plan;
 mod prepare;
+pub(crate) mod report;
 mod reward_report;
 pub(crate) mod run;
 pub(crate) mod score;
