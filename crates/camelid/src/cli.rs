@@ -31,6 +31,10 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show what a recipe would do: resolved values, epochs, tokens, memory, time. Loads no weights
     Plan(PlanArgs),
+    /// Make a model that has learned nothing, with a vocabulary learned from data or taken from another model
+    ///
+    /// A Llama with random weights, to be pre-trained by a run with tune = "full" and learn = "everything".
+    New(NewArgs),
     /// Fetch a model into the local cache and say where it came from
     Pull(PullArgs),
     /// Look inside data, a batch, a model or a run
@@ -93,6 +97,27 @@ pub(crate) struct PlanArgs {
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewArgs {
+    /// tiny-100k, tiny-300k, tiny-1m, tiny-3m, tiny-10m, or the config.json of a Llama
+    pub(crate) shape: String,
+    /// Data whose texts the vocabulary is learned from, or a folder whose tokenizer is taken as it is
+    #[arg(long)]
+    pub(crate) tokenizer_from: PathBuf,
+    /// Most tokens of a vocabulary that is learned
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) vocabulary: usize,
+    /// Folder to write, as Hugging Face's
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// The same seed gives the same weights
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Replace a model that lies there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
 }
 
 #[derive(Args, Debug)]

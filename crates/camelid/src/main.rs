@@ -59,6 +59,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => return commands::run::run(&args),
         Command::Plan(args) => commands::plan::run(&args)?,
+        Command::New(args) => commands::new::run(&args)?,
         Command::Pull(args) => {
             let pulled = pull::pull(&args.name, &pull::PullOptions::default(), &mut |line| eprintln!("{line}"))?;
             println!("{}", pulled.path.display());

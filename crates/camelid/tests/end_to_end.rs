@@ -53,9 +53,7 @@ fn a_run_leaves_everything_a_user_expects() {
     workshop.write("runs/tiny/rejects.jsonl", "{\"reason\":\"row 7 <b>is</b> empty\",\"fix\":\"fill it in\"}\n{\"reas");
     assert_eq!(workshop.succeed(&["report", "runs/tiny"]).trim(), "runs/tiny/report.html");
     let page = workshop.read("runs/tiny/report.html");
-    for part in
-        ["not finished", "<h3>Loss</h3>", "eval_loss", "Question 1?", "row # &lt;b&gt;is", "plan.toml"]
-    {
+    for part in ["not finished", "<h3>Loss</h3>", "eval_loss", "Question 1?", "row # &lt;b&gt;is", "plan.toml"] {
         assert!(page.contains(part), "{part}");
     }
     assert!(workshop.fail(&["report", "home"]).contains("fix: name a run directory"));

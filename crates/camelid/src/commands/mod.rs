@@ -14,6 +14,7 @@ pub(crate) mod inspect_batch;
 pub(crate) mod inspect_data;
 pub(crate) mod inspect_model;
 pub(crate) mod inspect_run;
+pub(crate) mod new;
 pub(crate) mod plan;
 mod prepare;
 pub(crate) mod report;
