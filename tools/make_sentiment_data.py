@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent.parent / "data" / "sentiment"
-PROMPTS = {"train": 1600, "validation": 160, "test": 400}
+PROMPTS = {"train": 900, "validation": 100, "test": 300}
 PRETRAIN_VALIDATION = 200
 WORD = re.compile(r"[a-z][a-z'-]*")
 
@@ -68,8 +68,7 @@ def main(sentence_path, lexicon_path):
     FOLDER.mkdir(parents=True, exist_ok=True)
     for name, prefixes in files.items():
         rows = [{"messages": [{"role": "user", "content": prefix}]} for prefix in prefixes]
-        suffix = ".gz" if name == "train" else ""
-        write_lines(FOLDER / f"prompts-{name}.jsonl{suffix}", rows)
+        write_lines(FOLDER / f"prompts-{name}.jsonl", rows)
     write_lines(FOLDER / "pretrain.jsonl.gz", [{"text": text} for text in rest[PRETRAIN_VALIDATION:]])
     write_lines(FOLDER / "pretrain-validation.jsonl", [{"text": text} for text in rest[:PRETRAIN_VALIDATION]])
     rows = [f"{word}\t{valence:g}\n" for word, valence in lexicon(lexicon_path)]

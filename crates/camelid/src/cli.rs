@@ -29,6 +29,11 @@ pub(crate) enum Command {
     /// Everything lands in the run directory (runs/NAME). Run the same recipe again to go on where it stopped, also
     /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130. Send SIGUSR1 to get a checkpoint now.
     Run(RunArgs),
+    /// Run variants of recipes over seeds and report them together
+    ///
+    /// Writes report.html, sweep.json, points.csv and table.csv into runs/NAME. Run it again to go on where it stopped: what is finished
+    /// is not run again. A run that fails is reported and the others go on.
+    Sweep(SweepArgs),
     /// Show what a recipe would do: resolved values, epochs, tokens, memory, time. Loads no weights
     Plan(PlanArgs),
     /// Make a model that has learned nothing, with a vocabulary learned from data or taken from another model
@@ -53,6 +58,8 @@ pub(crate) enum Command {
     ///
     /// Answers are appended as they come; the same command goes on where an earlier one stopped.
     Generate(GenerateArgs),
+    /// Turn answers of generate into ranked lists with the scores of a lexicon, for preference and reward stages
+    Label(LabelArgs),
     /// Offer a model to OpenAI-compatible clients
     Serve(ServeArgs),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
@@ -91,6 +98,12 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct SweepArgs {
+    /// The sweep, a TOML file
+    pub(crate) sweep: PathBuf,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
@@ -118,6 +131,18 @@ pub(crate) struct NewArgs {
     /// Replace a model that lies there
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LabelArgs {
+    /// What camelid generate wrote, with two answers or more to each prompt
+    pub(crate) answers: PathBuf,
+    /// Words with their valence, such as data/sentiment/lexicon.tsv
+    #[arg(long)]
+    pub(crate) lexicon: PathBuf,
+    /// JSON lines to write: prompt, responses, scores
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args, Debug)]

@@ -11,6 +11,7 @@ mod progress;
 mod pull;
 mod recipe;
 mod report;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -58,6 +59,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => return commands::run::run(&args),
+        Command::Sweep(args) => return commands::sweep::run(&args),
         Command::Plan(args) => commands::plan::run(&args)?,
         Command::New(args) => commands::new::run(&args)?,
         Command::Pull(args) => {
@@ -73,6 +75,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Report { directory } => commands::report::run(&directory)?,
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Generate(args) => commands::generate::run(&args)?,
+        Command::Label(args) => commands::label::run(&args)?,
         Command::Serve(args) => commands::serve::run(&args)?,
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),

@@ -218,3 +218,33 @@ fn prompts_are_answered_here_and_by_a_server() {
     assert_eq!(texts(&workshop.read("there.jsonl")), texts(&here));
     assert!(server.terminate().contains("every accepted request is answered"));
 }
+
+#[test]
+fn a_model_from_nothing_learns_and_speaks() {
+    let workshop = Workshop::new();
+    let texts: String =
+        (0..40).map(|i| format!("{{\"text\":\"the film number {} is a fine one\"}}\n", i % 4)).collect();
+    workshop.write("texts.jsonl", texts);
+    let new = ["new", "tiny-100k", "--tokenizer-from", "texts.jsonl", "--vocabulary", "300", "--out", "fresh"];
+    assert_eq!(workshop.succeed(&new).trim(), "fresh");
+    let weights = std::fs::read(workshop.path("fresh/model.safetensors")).unwrap();
+    assert!(workshop.fail(&new).contains("fix: name another folder, or add --overwrite"));
+    workshop.succeed(&[&new[..], &["--overwrite"]].concat());
+    assert_eq!(std::fs::read(workshop.path("fresh/model.safetensors")).unwrap(), weights);
+
+    let recipe = recipe("learn = \"everything\"\ntune = \"full\"\n").replace("data.jsonl", "texts.jsonl");
+    workshop.write("recipe.toml", recipe.replace("\"model\"", "\"fresh\"").replace("max_steps = 6", "max_steps = 30"));
+    workshop.succeed(&["run", "recipe.toml"]);
+    let said = workshop.succeed(&["chat", "runs/tiny", "--message", "the film number", "--temperature", "0"]);
+    assert!(said.contains("is a fine one"), "{said}");
+
+    for (arguments, expected) in [
+        (
+            ["new", "huge", "--tokenizer-from", "texts.jsonl", "--out", "x"],
+            "fix: name a config.json, or one of tiny-100k",
+        ),
+        (["new", "tiny-1m", "--tokenizer-from", "texts.jsonl", "--vocabulary=9", "--out=x"], "fix: use 259 or more"),
+    ] {
+        assert!(workshop.fail(&arguments).contains(expected));
+    }
+}

@@ -41,7 +41,7 @@ const OUTPUTS: [&str; 11] = [
 ];
 
 /// Exit code of a run that was asked to stop, as shells give it for Ctrl-C.
-const STOPPED: u8 = 130;
+pub(crate) const STOPPED: u8 = 130;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let spec = recipe::read(&args.recipe.recipe, &args.recipe.set)?;
