@@ -315,6 +315,9 @@ pub(crate) enum Bench {
         /// What the optimiser's moments are kept in
         #[arg(long, value_enum, default_value_t = MomentSpec::F32)]
         moments: MomentSpec,
+        /// Compute each block again in the backward pass instead of keeping its activations
+        #[arg(long)]
+        activation_checkpointing: bool,
         /// Sequences of a batch
         #[arg(long, default_value_t = 4)]
         sequences: usize,

@@ -73,7 +73,18 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => commands::serve::run(&args)?,
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
-        Command::Bench(Bench::Step { model, tune, rank, moments, sequences, length, steps, json, machine }) => {
+        Command::Bench(Bench::Step {
+            model,
+            tune,
+            rank,
+            moments,
+            activation_checkpointing,
+            sequences,
+            length,
+            steps,
+            json,
+            machine,
+        }) => {
             let model = model.as_str();
             let machine = &machine;
             commands::bench_step::run(&StepBench {
@@ -81,6 +92,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 tune,
                 rank,
                 moments,
+                activation_checkpointing,
                 sequences,
                 length,
                 steps,

@@ -46,6 +46,7 @@ pub(crate) struct StagePlan {
     pub(crate) tuning: Tuning,
     pub(crate) neftune_alpha: f32,
     pub(crate) moments: MomentType,
+    pub(crate) activation_checkpointing: bool,
     pub(crate) objective: Objective,
     /// When the reference policy moves; absent: never.
     pub(crate) reference_update: Option<ReferenceUpdate>,
@@ -73,6 +74,7 @@ impl StagePlan {
         TransformerOptions {
             neftune_alpha: self.neftune_alpha,
             moments: self.moments,
+            activation_checkpointing: self.activation_checkpointing,
             value_head: self.objective.is_reward(),
             keep_reference: matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference(),
         }
@@ -179,6 +181,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         tuning,
         neftune_alpha,
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
+        activation_checkpointing: spec.activation_checkpointing.unwrap_or(false),
         reference_update: resolve_reference_update(place, spec, &objective)?,
         objective,
         condition: resolve_condition(place, spec)?,

@@ -153,6 +153,8 @@ pub(crate) struct StageSpec {
     pub(crate) epsilon: Option<f32>,
     /// What the optimiser's moments are kept in: `f32`, or `bf16` at half the memory, rounded at random.
     pub(crate) moments: Option<MomentSpec>,
+    /// Keep only each block's input for the backward pass and compute the block again: less memory, more time.
+    pub(crate) activation_checkpointing: Option<bool>,
     /// Clip the gradient's global norm to this; 0 is off.
     pub(crate) max_grad_norm: Option<f32>,
 

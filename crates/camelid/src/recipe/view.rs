@@ -55,6 +55,10 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         "sample_prompts": stage.sample_prompts, "sample_tokens": stage.sample_tokens,
         "save_merged": stage.save_merged,
     });
+    // Shown only where it is set: the view is hashed, and runs from before there was a choice must go on.
+    if stage.activation_checkpointing {
+        view["activation_checkpointing"] = json!(true);
+    }
     if let Some(condition) = &stage.condition {
         view["condition"] = json!(condition);
     }

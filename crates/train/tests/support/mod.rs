@@ -196,6 +196,11 @@ impl Engine for Table {
         Ok(())
     }
 
+    fn take_reference(&mut self) -> Result<(), ModelError> {
+        self.logits.clone_from(&self.base);
+        Ok(())
+    }
+
     fn zero_gradients(&mut self) {
         self.gradient.fill(0.0);
     }
