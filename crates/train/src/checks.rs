@@ -1,12 +1,16 @@
 //! Self-checks on the first real batch: what would otherwise be silently wrong for a whole run.
 
+mod round;
+
 use std::time::Instant;
 
 use camelid_model::{Cotangents, Engine, StateTensor, Want};
 use camelid_text::{Encoded, Forest, Text};
 
 use crate::TrainError;
-use crate::task::{Example, Label, Purpose, Round, Task, forest, targets_of_branches};
+use crate::task::{Example, Purpose, Task, forest};
+
+pub use round::{Normalised, first_round};
 
 /// A check that passed; one that fails is an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,41 +121,6 @@ pub fn policy_is_reference(
     })
 }
 
-/// Before the first step of reinforcement learning, the log-probabilities that came with the samples are those that training
-/// computes, bit for bit: every ratio is 1.
-pub fn generator_is_trainer(
-    engine: &mut dyn Engine,
-    task: &mut dyn Task,
-    examples: &[&Example],
-) -> Result<CheckReport, TrainError> {
-    timed(|| {
-        let sample: Vec<&Example> = examples.iter().copied().take(2).collect();
-        let round = Round { examples: &sample, step: 0, purpose: Purpose::Training, token_budget: TOKENS };
-        let Some(rolled) = task.roll_out(engine, &round)? else {
-            return Ok((GENERATOR, "nothing is sampled".into()));
-        };
-        let (mut tokens, mut different) = (0, 0);
-        for example in &rolled.examples {
-            let Label::Sampled(rollouts) = &example.label else { continue };
-            let forest = forest(&[example]);
-            let log_probs = engine.forward(&forest, Want::default())?.log_probs;
-            finite(GENERATOR, &log_probs)?;
-            for (targets, rollout) in targets_of_branches(&forest).iter().zip(rollouts) {
-                tokens += rollout.log_probs.len();
-                let pairs = targets.iter().zip(&rollout.log_probs);
-                different += pairs.filter(|(target, old)| log_probs[**target].to_bits() != old.to_bits()).count();
-            }
-        }
-        let detail = format!("{different} of {tokens} log-probabilities of samples differ from the trainer's");
-        if different == 0 {
-            return Ok((GENERATOR, detail));
-        }
-        let fix = "this is a defect of the engine: please report it".to_owned();
-        Err(TrainError::Check { name: GENERATOR, detail, fix })
-    })
-}
-
-const GENERATOR: &str = "generator equals trainer";
 const REFERENCE: &str = "policy is reference";
 const SPANS: &str = "trained spans";
 const FOREST: &str = "forest equals dense";

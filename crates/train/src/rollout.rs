@@ -7,7 +7,7 @@
 
 use camelid_generate::engine::{Answered, Limits, Unanswered, answer_all};
 use camelid_generate::{Finish, Request, Sampling, StopRules};
-use camelid_model::{Engine, Want};
+use camelid_model::{Engine, Values, Want};
 use camelid_objectives::{Metric, Reduced};
 use camelid_text::{Encoded, Text};
 
@@ -64,6 +64,11 @@ pub struct Rollout {
     pub log_probs: Vec<f32>,
     /// The same under the reference policy; empty if the method needs none.
     pub reference: Vec<f32>,
+    /// Whether it ended by itself.
+    pub ended: bool,
+    pub given: Given,
+    /// What each token earns: its penalties, its steps' scores, at the last token the answer's score.
+    pub rewards: Vec<f64>,
     pub advantages: Vec<f64>,
     /// What a value model said before each token; empty without one.
     pub values: Vec<f32>,
@@ -85,8 +90,22 @@ pub struct RolledOut {
 impl Rollouts {
     /// Draws and rewards answers to every prompt of a round.
     pub fn sample(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
+        self.answer(engine, round, self.requests(round))
+    }
+
+    /// The most likely answer to every prompt of a round.
+    pub fn greedy(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
+        let requests = round.examples.iter().map(|example| self.request(example, 1, Sampling::greedy())).collect();
+        self.answer(engine, round, requests)
+    }
+
+    fn answer(
+        &mut self,
+        engine: &mut dyn Engine,
+        round: &Round<'_>,
+        requests: Vec<Request>,
+    ) -> Result<RolledOut, TrainError> {
         let prompts: Vec<&Prompt> = round.examples.iter().map(|example| prompt(example)).collect::<Result<_, _>>()?;
-        let requests = self.requests(round);
         let limits = limits(&requests);
         let answers = answer_all(engine, &self.text, limits, requests, &mut |_| {}).map_err(|error| match error {
             Unanswered::Model(error) => TrainError::from(error),
@@ -116,9 +135,8 @@ impl Rollouts {
     }
 
     fn requests(&self, round: &Round<'_>) -> Vec<Request> {
-        let Drawing { samples, answer_tokens, seed, evaluation } = self.drawing;
+        let Drawing { samples, seed, evaluation, .. } = self.drawing;
         let request = |(place, example): (usize, &&Example)| {
-            let prompt = example.sequences.first().map(|sequence| sequence.tokens.clone()).unwrap_or_default();
             let sampling = match (round.purpose, evaluation) {
                 (Purpose::Training, _) => Sampling::plain(draw_seed(seed, "rollout", round.step, place as u64)),
                 (Purpose::Evaluation, Evaluation::Greedy) => Sampling::greedy(),
@@ -126,18 +144,23 @@ impl Rollouts {
                     Sampling::plain(draw_seed(seed, "evaluation", 0, place as u64))
                 }
             };
-            Request {
-                prompt,
-                samples: if round.purpose == Purpose::Training { samples } else { 1 },
-                max_tokens: answer_tokens,
-                sampling,
-                stop: StopRules::default(),
-                choices: Vec::new(),
-                top_log_probs: 0,
-                prompt_log_probs: false,
-            }
+            let samples = if round.purpose == Purpose::Training { samples } else { 1 };
+            self.request(example, samples, sampling)
         };
         round.examples.iter().enumerate().map(request).collect()
+    }
+
+    fn request(&self, example: &Example, samples: usize, sampling: Sampling) -> Request {
+        Request {
+            prompt: example.sequences.first().map(|sequence| sequence.tokens.clone()).unwrap_or_default(),
+            samples,
+            max_tokens: self.drawing.answer_tokens,
+            sampling,
+            stop: StopRules::default(),
+            choices: Vec::new(),
+            top_log_probs: 0,
+            prompt_log_probs: false,
+        }
     }
 }
 
@@ -167,8 +190,9 @@ pub(crate) fn rollouts<'a>(examples: &[&'a Example]) -> Result<Vec<&'a Rollout>,
     Ok(all)
 }
 
-/// The log-probability of every trained token of each example's sequences, without gradients.
-pub(crate) fn token_log_probs(
+/// What a forward pass without gradients says of every trained token of each example's sequences: log-probabilities, or values
+/// where these are wanted.
+pub(crate) fn of_tokens(
     engine: &mut dyn Engine,
     examples: &[&Example],
     want: Want,
@@ -178,10 +202,11 @@ pub(crate) fn token_log_probs(
     for batch in micro_batches(examples, token_budget) {
         let part: Vec<&Example> = batch.iter().map(|&index| examples[index]).collect();
         let forest = forest(&part);
-        let log_probs = engine.forward(&forest, want)?.log_probs;
+        let scores = engine.forward(&forest, want)?;
+        let figures = if want.values == Values::Targets { scores.values } else { scores.log_probs };
         let mut branches = targets_of_branches(&forest).into_iter();
         for (&index, example) in batch.iter().zip(&part) {
-            let of_branch = |targets: Vec<usize>| targets.into_iter().map(|target| log_probs[target]).collect();
+            let of_branch = |targets: Vec<usize>| targets.into_iter().map(|target| figures[target]).collect();
             all[index] = branches.by_ref().take(example.sequences.len()).map(of_branch).collect();
         }
     }

@@ -1,13 +1,14 @@
 //! An engine small enough to be right by inspection: a table of next-token logits, trained by `AdamW`.
 
 pub(crate) mod run;
+pub(crate) mod text;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use camelid_kernels::Memory;
 use camelid_model::{
-    Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Want, Wanted,
+    Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Values, Want, Wanted,
 };
 use camelid_text::{Encoded, Forest};
 use camelid_train::{Schedule, Shape, TrainingPlan};
@@ -36,6 +37,9 @@ pub(crate) enum Fault {
     DiesInReading(u64),
 }
 
+/// Next-token logits of each token, and behind them a value of each.
+const SIZE: usize = (VOCABULARY + 1) * VOCABULARY;
+
 /// `p(next | token) = softmax(logits[token])`.
 #[derive(Clone, Default)]
 pub(crate) struct Table {
@@ -56,10 +60,10 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        let size = VOCABULARY * VOCABULARY;
-        let zeros = vec![0.0; size];
-        // Not uniform, so that accuracy means something.
-        let logits: Vec<f32> = (0..size).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
+        let zeros = vec![0.0; SIZE];
+        // Not uniform, so that accuracy means something; an untrained value head says 0.
+        let mut logits: Vec<f32> = (0..SIZE).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
+        logits[VOCABULARY * VOCABULARY..].fill(0.0);
         let base = logits.clone();
         Self { logits, base, gradient: zeros.clone(), first: zeros.clone(), second: zeros, ..Self::default() }
     }
@@ -74,6 +78,11 @@ impl Table {
 
     fn distribution(&self, token: usize) -> Vec<f64> {
         softmax(&self.logits, token)
+    }
+
+    /// `p(· | token)`.
+    pub(crate) fn probabilities(&self, token: u32) -> Vec<f64> {
+        self.distribution(token as usize)
     }
 
     pub(crate) fn log_prob(&self, token: u32, next: u32) -> f64 {
@@ -148,6 +157,12 @@ impl Engine for Table {
             let distribution =
                 softmax(if want.without_adapter || want.reference { &self.base } else { &self.logits }, token);
             let log_prob = if nan { f32::NAN } else { distribution[next].ln() as f32 - leak };
+            if want.values == Values::Targets {
+                scores.values.push(self.logits[VOCABULARY * VOCABULARY + token]);
+            }
+            if want.without_log_probs {
+                continue;
+            }
             scores.log_probs.push(log_prob);
             scores.hits.push(distribution.iter().all(|&p| p <= distribution[next]));
         }
@@ -155,6 +170,9 @@ impl Engine for Table {
     }
 
     fn backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
+        for (&(token, _), &cotangent) in self.kept.iter().zip(&cotangents.values) {
+            self.gradient[VOCABULARY * VOCABULARY + token] += cotangent;
+        }
         for (&(token, next), &cotangent) in self.kept.clone().iter().zip(&cotangents.log_probs) {
             for (other, p) in self.distribution(token).into_iter().enumerate() {
                 let hit = f64::from(u8::from(other == next));
@@ -218,7 +236,7 @@ impl Engine for Table {
             if name == "first" && self.fault == Fault::DiesInReading(self.readings.get()) {
                 std::panic::resume_unwind(Box::new("the process ends"));
             }
-            visit(StateTensor { name: name.into(), shape: vec![VOCABULARY, VOCABULARY], values: values.clone() })?;
+            visit(StateTensor { name: name.into(), shape: vec![VOCABULARY + 1, VOCABULARY], values: values.clone() })?;
         }
         Ok(())
     }
@@ -236,7 +254,7 @@ impl Engine for Table {
 
     fn visit_gradients(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
         let values = self.gradient.clone();
-        visit(StateTensor { name: "table".into(), shape: vec![VOCABULARY, VOCABULARY], values })
+        visit(StateTensor { name: "table".into(), shape: vec![VOCABULARY + 1, VOCABULARY], values })
     }
 
     fn save(&self, _folder: &std::path::Path) -> Result<(), ModelError> {
@@ -293,6 +311,7 @@ pub(crate) fn plan() -> TrainingPlan {
         beta2: 0.999,
         epsilon: 1e-8,
         max_grad_norm: 1.0,
+        ema: None,
         validation_share: 0.0,
         eval_every: 3,
         early_stop_patience: 0,
