@@ -8,7 +8,7 @@ use camelid_model::{Cotangents, Engine, StateTensor, Want};
 use camelid_text::{Encoded, Forest, Text};
 
 use crate::TrainError;
-use crate::task::{Example, Purpose, Task, forest};
+use crate::task::{Example, Purpose, Round, Task, forest, targets_of_branches};
 
 pub use round::{Normalised, first_round};
 
@@ -121,6 +121,43 @@ pub fn policy_is_reference(
     })
 }
 
+/// Before the first step of a stage whose policy answers prompts, the log-probabilities that came with the answers are those
+/// that training computes, bit for bit: every ratio is 1.
+pub fn generator_is_trainer(
+    engine: &mut dyn Engine,
+    task: &mut dyn Task,
+    examples: &[&Example],
+) -> Result<CheckReport, TrainError> {
+    timed(|| {
+        let sample: Vec<&Example> = examples.iter().copied().take(2).collect();
+        let round = Round { examples: &sample, step: 0, purpose: Purpose::Training, token_budget: TOKENS };
+        let report = "this is a defect of the trainer: please report it";
+        let Some(rollouts) = task.rollouts() else {
+            let detail = "the stage draws no answers".to_owned();
+            return Err(TrainError::Check { name: GENERATOR, detail, fix: report.into() });
+        };
+        let (mut tokens, mut different) = (0, 0);
+        // All that was drawn, whatever the method would choose of it.
+        for group in rollouts.sample(engine, &round)?.groups {
+            let forest = Forest::from_sequences(&group.iter().map(|answer| &answer.sequence).collect::<Vec<_>>());
+            let log_probs = engine.forward(&forest, Want::default())?.log_probs;
+            finite(GENERATOR, &log_probs)?;
+            for (targets, answer) in targets_of_branches(&forest).iter().zip(&group) {
+                tokens += answer.log_probs.len();
+                let pairs = targets.iter().zip(&answer.log_probs);
+                different += pairs.filter(|(target, old)| log_probs[**target].to_bits() != old.to_bits()).count();
+            }
+        }
+        let detail = format!("{different} of {tokens} log-probabilities of samples differ from the trainer's");
+        if different == 0 {
+            return Ok((GENERATOR, detail));
+        }
+        let fix = "this is a defect of the engine: please report it".to_owned();
+        Err(TrainError::Check { name: GENERATOR, detail, fix })
+    })
+}
+
+const GENERATOR: &str = "generator equals trainer";
 const REFERENCE: &str = "policy is reference";
 const SPANS: &str = "trained spans";
 const FOREST: &str = "forest equals dense";

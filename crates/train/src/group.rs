@@ -5,13 +5,13 @@ use camelid_objectives::reinforcement::group::{self, Deviation};
 use camelid_objectives::reinforcement::policy_gradient::{self, PolicyGradient};
 use camelid_objectives::reinforcement::shaping::{Shaped, Shaping};
 use camelid_objectives::reinforcement::{reinforce_plus_plus, remax, rloo};
-use camelid_objectives::{Metric, Outcome, Reduced};
+use camelid_objectives::{Metric, Outcome};
 use camelid_text::Forest;
 
 use crate::TrainError;
 use crate::policy::Tokens;
 use crate::preference::in_target_order;
-use crate::rollout::{Evaluation, RolledOut, Rollout, Rollouts, rollouts};
+use crate::rollout::{Evaluation, RolledOut, Rollouts, judged, rollouts};
 use crate::round::{example, objective, refer, reward, rollouts_mut};
 use crate::task::{Example, Purpose, Rolled, Round, Task, targets_of_branches};
 
@@ -124,6 +124,10 @@ impl Task for GroupTask {
         Ok(Some(Rolled { examples, metrics }))
     }
 
+    fn rollouts(&mut self) -> Option<&mut Rollouts> {
+        Some(&mut self.rollouts)
+    }
+
     fn score(
         &mut self,
         engine: &mut dyn Engine,
@@ -131,10 +135,10 @@ impl Task for GroupTask {
         forest: &Forest,
         want: Want,
     ) -> Result<Outcome, TrainError> {
-        let rollouts = rollouts(examples)?;
         if !want.gradients {
-            return Ok(held_out(&rollouts));
+            return judged(examples);
         }
+        let rollouts = rollouts(examples)?;
         let wants_entropy = self.method.entropy_coefficient != 0.0;
         let scores = engine.forward(forest, Want { entropy: wants_entropy, ..want })?;
         let targets = targets_of_branches(forest);
@@ -143,12 +147,6 @@ impl Task for GroupTask {
         outcome.metrics.push(policy.mismatch(&rollouts));
         Ok(in_target_order(outcome, &targets))
     }
-}
-
-/// Held-out prompts are judged by what the policy answers, so a lower "loss" is a higher reward.
-pub(crate) fn held_out(rollouts: &[&Rollout]) -> Outcome {
-    let sum: f64 = rollouts.iter().map(|rollout| -rollout.reward).sum();
-    Outcome { loss: Reduced::new(sum, rollouts.len() as f64), ..Outcome::default() }
 }
 
 /// One figure for each answer, those to one prompt together.

@@ -15,11 +15,10 @@ use camelid_text::Forest;
 
 use crate::TrainError;
 use crate::critic::Critic;
-use crate::group::held_out;
 use crate::policy::Tokens;
 use crate::preference::in_target_order;
 use crate::pretraining::Pretraining;
-use crate::rollout::{Evaluation, RolledOut, Rollout, Rollouts, rollouts};
+use crate::rollout::{Evaluation, RolledOut, Rollout, Rollouts, judged, rollouts};
 use crate::round::{answers, divergence, example, objective, refer, reward, rollouts_mut};
 use crate::task::{Example, Purpose, Rolled, Round, Task, targets_of_branches};
 
@@ -207,6 +206,10 @@ impl Task for PpoTask {
         Ok(Some(Rolled { examples, metrics }))
     }
 
+    fn rollouts(&mut self) -> Option<&mut Rollouts> {
+        Some(&mut self.rollouts)
+    }
+
     fn begin(
         &mut self,
         engine: &mut dyn Engine,
@@ -229,10 +232,10 @@ impl Task for PpoTask {
         forest: &Forest,
         want: Want,
     ) -> Result<Outcome, TrainError> {
-        let rollouts = rollouts(examples)?;
         if !want.gradients {
-            return Ok(held_out(&rollouts));
+            return judged(examples);
         }
+        let rollouts = rollouts(examples)?;
         let targets = targets_of_branches(forest);
         let read = self.critic.forward(forest, want)?;
         let read: Vec<Vec<f32>> =

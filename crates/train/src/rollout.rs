@@ -5,10 +5,13 @@
 //! distribution (temperature 1, nothing cut): what is sampled is what is optimised. Draws depend on the run's seed and the
 //! step alone, so a run that was killed goes on as if it had not been.
 
+use std::collections::HashSet;
+
 use camelid_generate::engine::{Answered, Limits, Unanswered, answer_all};
 use camelid_generate::{Finish, Request, Sampling, StopRules};
 use camelid_model::{Engine, Values, Want};
-use camelid_objectives::{Metric, Reduced};
+use camelid_objectives::reinforcement::shaping::{self, Shaping};
+use camelid_objectives::{Metric, Outcome, Reduced};
 use camelid_text::{Encoded, Text};
 
 use crate::TrainError;
@@ -57,6 +60,22 @@ pub struct Sampled {
     pub given: Given,
 }
 
+impl Sampled {
+    /// What it counts in all, once `shaping` has looked at how it ended. A KL penalty is no part of it.
+    pub(crate) fn total(&self, shaping: &Shaping) -> f64 {
+        let weights = vec![1.0; self.log_probs.len()];
+        let sampled = shaping::Sampled {
+            log_probs: &self.log_probs,
+            reference: &[],
+            weights: &weights,
+            score: self.given.score,
+            ended: self.ended,
+            steps: &self.given.steps,
+        };
+        shaping::shape(shaping, &sampled).total
+    }
+}
+
 /// A sampled answer as the policy saw it then; lists have one entry for each of its tokens, or are empty where it says so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rollout {
@@ -90,12 +109,23 @@ pub struct RolledOut {
 impl Rollouts {
     /// Draws and rewards answers to every prompt of a round.
     pub fn sample(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
-        self.answer(engine, round, self.requests(round))
+        self.sample_behind(engine, round, 0)
+    }
+
+    /// The same where the policy goes on with another of each example's sequences, such as the prompt behind a label. What
+    /// comes back, and what rewards see, stands behind the first.
+    pub(crate) fn sample_behind(
+        &mut self,
+        engine: &mut dyn Engine,
+        round: &Round<'_>,
+        sequence: usize,
+    ) -> Result<RolledOut, TrainError> {
+        self.answer(engine, round, self.requests(round, sequence))
     }
 
     /// The most likely answer to every prompt of a round.
-    pub fn greedy(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
-        let requests = round.examples.iter().map(|example| self.request(example, 1, Sampling::greedy())).collect();
+    pub(crate) fn greedy(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
+        let requests = round.examples.iter().map(|example| self.request(example, 0, 1, Sampling::greedy())).collect();
         self.answer(engine, round, requests)
     }
 
@@ -134,7 +164,7 @@ impl Rollouts {
         Ok(RolledOut { groups, metrics })
     }
 
-    fn requests(&self, round: &Round<'_>) -> Vec<Request> {
+    fn requests(&self, round: &Round<'_>, sequence: usize) -> Vec<Request> {
         let Drawing { samples, seed, evaluation, .. } = self.drawing;
         let request = |(place, example): (usize, &&Example)| {
             let sampling = match (round.purpose, evaluation) {
@@ -145,14 +175,14 @@ impl Rollouts {
                 }
             };
             let samples = if round.purpose == Purpose::Training { samples } else { 1 };
-            self.request(example, samples, sampling)
+            self.request(example, sequence, samples, sampling)
         };
         round.examples.iter().enumerate().map(request).collect()
     }
 
-    fn request(&self, example: &Example, samples: usize, sampling: Sampling) -> Request {
+    fn request(&self, example: &Example, sequence: usize, samples: usize, sampling: Sampling) -> Request {
         Request {
-            prompt: example.sequences.first().map(|sequence| sequence.tokens.clone()).unwrap_or_default(),
+            prompt: example.sequences.get(sequence).map(|sequence| sequence.tokens.clone()).unwrap_or_default(),
             samples,
             max_tokens: self.drawing.answer_tokens,
             sampling,
@@ -188,6 +218,35 @@ pub(crate) fn rollouts<'a>(examples: &[&'a Example]) -> Result<Vec<&'a Rollout>,
         all.extend(rollouts);
     }
     Ok(all)
+}
+
+/// Answers to one prompt, each with what it was rewarded, as what is trained on or judged.
+pub(crate) fn rewarded(group: Vec<Sampled>, rewards: &[f64]) -> Example {
+    let rollout = |(answer, &reward): (&Sampled, &f64)| Rollout {
+        log_probs: answer.log_probs.clone(),
+        reward,
+        ..Rollout::default()
+    };
+    let label = Label::Sampled(group.iter().zip(rewards).map(rollout).collect());
+    Example { sequences: group.into_iter().map(|answer| answer.sequence).collect(), label }
+}
+
+/// Held-out prompts are judged by what the policy answers, so a lower "loss" is a higher reward.
+pub(crate) fn judged(examples: &[&Example]) -> Result<Outcome, TrainError> {
+    let rollouts = rollouts(examples)?;
+    let sum: f64 = rollouts.iter().map(|rollout| -rollout.reward).sum();
+    Ok(Outcome { loss: Reduced::new(sum, rollouts.len() as f64), ..Outcome::default() })
+}
+
+/// Share of the answers to a prompt that no other before them repeats, the mean over prompts.
+pub(crate) fn distinct(groups: &[Vec<Sampled>]) -> Metric {
+    let (mut shares, mut count) = (0.0, 0.0);
+    for group in groups.iter().filter(|group| !group.is_empty()) {
+        let tokens: HashSet<&[u32]> = group.iter().map(|answer| answer.sequence.tokens.as_slice()).collect();
+        shares += tokens.len() as f64 / group.len() as f64;
+        count += 1.0;
+    }
+    Metric::new("completions/distinct", Reduced::new(shares, count))
 }
 
 /// What a forward pass without gradients says of every trained token of each example's sequences: log-probabilities, or values

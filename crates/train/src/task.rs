@@ -7,7 +7,7 @@ use camelid_text::{Encoded, Forest, pack};
 use serde_json::{Map, Value as Json};
 
 use crate::TrainError;
-use crate::rollout::Rollout;
+use crate::rollout::{Rollout, Rollouts};
 
 /// What is drawn, shuffled and counted as one: a record, or the responses to one prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,7 +34,8 @@ pub enum Label {
     Sampled(Vec<Rollout>),
 }
 
-/// A prompt that the policy answers during training.
+/// A prompt that the policy answers during training. The example's first sequence is what is asked; methods may want others
+/// beside it: the data's own answer behind the prompt, or the prompt behind each of its labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prompt {
     pub asked: Asked,
@@ -81,6 +82,8 @@ pub struct Ranking {
     pub scores: Vec<Option<f64>>,
     /// How much better the best is; 0 where the data does not say.
     pub margin: f64,
+    /// `Σ log π_ref` of each sequence, where it was had with the sequences; empty: the task's reference policy says.
+    pub reference: Vec<f64>,
 }
 
 impl From<Encoded> for Example {
@@ -144,6 +147,11 @@ pub trait Task {
     /// they are.
     fn roll_out(&mut self, _engine: &mut dyn Engine, _round: &Round<'_>) -> Result<Option<Rolled>, TrainError> {
         Ok(None)
+    }
+
+    /// What draws the policy's answers; nothing where examples are trained on as they are.
+    fn rollouts(&mut self) -> Option<&mut Rollouts> {
+        None
     }
 
     /// Sees all examples of a step (or of an evaluation) before its first micro-batch: for what cannot be had from a

@@ -6,8 +6,7 @@ mod support;
 use camelid_text::Encoded;
 use camelid_train::TrainError;
 use camelid_train::checks::{CheckReport, Tolerance, first_step};
-use support::text::text;
-use support::{Fault, Table};
+use support::{Fault, Table, text};
 
 /// A prompt of three tokens, an answer of four, the end.
 fn record(record: u32) -> Encoded {

@@ -32,7 +32,7 @@ fn ranked(count: u32) -> Vec<Example> {
         let scores = vec![None; responses as usize];
         Example {
             sequences: (0..responses).map(|index| response(record, index)).collect(),
-            label: Label::Ranked(Ranking { pairs, scores, margin: 0.0 }),
+            label: Label::Ranked(Ranking { pairs, scores, ..Ranking::default() }),
         }
     };
     (0..count).map(example).collect()

@@ -50,7 +50,8 @@ pub(crate) fn line_up(
             (PreferenceRecord::Ranked(preference), Wanted::Groups(choice)) => {
                 let pairs = preference.pairs(choice, pick);
                 let scores = preference.responses.iter().map(|response| response.score).collect();
-                let ranking = Ranking { pairs, scores, margin: preference.margin.unwrap_or(0.0) };
+                let margin = preference.margin.unwrap_or(0.0);
+                let ranking = Ranking { pairs, scores, margin, ..Ranking::default() };
                 let responses = preference.responses.into_iter().map(|response| response.record).collect();
                 lined.push(responses, Label::Ranked(ranking), preference.implicit_prompt, provenance);
             }

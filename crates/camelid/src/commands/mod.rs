@@ -21,4 +21,5 @@ pub(crate) mod run;
 pub(crate) mod score;
 pub(crate) mod serve;
 mod task;
+mod value_model;
 mod watch;

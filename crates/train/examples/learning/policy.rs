@@ -232,7 +232,7 @@ impl Policy {
             }
             let sequences: Vec<Encoded> = scored.iter().map(|(_, answer)| encode(answer, examples.len())).collect();
             let scores = scored.iter().map(|(score, _)| Some(*score)).collect();
-            examples.push(Example { sequences, label: Label::Ranked(Ranking { pairs, scores, margin: 0.0 }) });
+            examples.push(Example { sequences, label: Label::Ranked(Ranking { pairs, scores, ..Ranking::default() }) });
         }
         examples
     }

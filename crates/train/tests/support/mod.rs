@@ -1,7 +1,6 @@
 //! An engine small enough to be right by inspection: a table of next-token logits, trained by `AdamW`.
 
 pub(crate) mod run;
-pub(crate) mod text;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -10,8 +9,9 @@ use camelid_kernels::Memory;
 use camelid_model::{
     Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Values, Want, Wanted,
 };
-use camelid_text::{Encoded, Forest};
+use camelid_text::{Encoded, Forest, Text, TextAssets};
 use camelid_train::{Schedule, Shape, TrainingPlan};
+use serde_json::json;
 
 pub(crate) const VOCABULARY: usize = 32;
 
@@ -76,6 +76,15 @@ impl Table {
         table
     }
 
+    /// One whose answers are mostly one letter long; after the last four tokens they go on.
+    pub(crate) fn that_ends(fault: Fault) -> Self {
+        let mut table = Self::with(fault);
+        for table in [&mut table.logits, &mut table.base] {
+            table.chunks_mut(VOCABULARY).take(VOCABULARY - 4).for_each(|row| row[1] += 6.0);
+        }
+        table
+    }
+
     fn distribution(&self, token: usize) -> Vec<f64> {
         softmax(&self.logits, token)
     }
@@ -94,6 +103,10 @@ fn softmax(logits: &[f32], token: usize) -> Vec<f64> {
     let row = &logits[token * VOCABULARY..][..VOCABULARY];
     let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
     row.iter().map(|&logit| f64::from(logit).exp() / total).collect()
+}
+
+fn log_normaliser(row: &[f32]) -> f64 {
+    row.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln()
 }
 
 fn broken(reason: &str) -> ModelError {
@@ -129,7 +142,8 @@ impl Generate for Table {
             for &token in tokens {
                 let row = &self.logits[token as usize * VOCABULARY..][..VOCABULARY];
                 logits.values.extend_from_slice(row);
-                logits.log_normalisers.push(row.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln());
+                let shift = if self.fault == Fault::DecodingDiffers { 1.0 } else { 0.0 };
+                logits.log_normalisers.push(log_normaliser(row) - shift);
             }
         }
         Ok(logits)
@@ -154,16 +168,17 @@ impl Engine for Table {
         let nan = matches!(self.fault, Fault::NanAfter(step) if self.step >= step);
         let mut scores = Scores::default();
         for &(token, next) in &self.kept {
-            let distribution =
-                softmax(if want.without_adapter || want.reference { &self.base } else { &self.logits }, token);
-            let log_prob = if nan { f32::NAN } else { distribution[next].ln() as f32 - leak };
             if want.values == Values::Targets {
                 scores.values.push(self.logits[VOCABULARY * VOCABULARY + token]);
             }
             if want.without_log_probs {
                 continue;
             }
-            scores.log_probs.push(log_prob);
+            let table = if want.without_adapter || want.reference { &self.base } else { &self.logits };
+            let row = &table[token * VOCABULARY..][..VOCABULARY];
+            let log_prob = (f64::from(row[next]) - log_normaliser(row)) as f32;
+            let distribution = softmax(table, token);
+            scores.log_probs.push(if nan { f32::NAN } else { log_prob - leak });
             scores.hits.push(distribution.iter().all(|&p| p <= distribution[next]));
         }
         Ok(scores)
@@ -276,6 +291,35 @@ impl Engine for Table {
     fn describe(&self) -> String {
         "a table".into()
     }
+}
+
+/// Letters as tokens, 0 for the beginning and 1 for the end of a text.
+pub(crate) fn text() -> Text {
+    let specials = ["<s>", "</s>"];
+    let letters = ('a'..).map(String::from).take(VOCABULARY - specials.len());
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        specials.map(String::from).into_iter().chain(letters).zip(0..).map(|(token, id)| (token, json!(id))).collect();
+    let added: Vec<serde_json::Value> = (0..)
+        .zip(specials)
+        .map(|(id, content)| {
+            json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                   "normalized": false, "special": true})
+        })
+        .collect();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                  "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary,
+                  "merges": []},
+    });
+    let assets = TextAssets {
+        tokenizer_json: tokenizer.to_string().into_bytes(),
+        tokenizer_config: json!({"bos_token": "<s>", "eos_token": "</s>"}),
+        chat_template: None,
+        generation_config: json!({}),
+    };
+    Text::new(assets).unwrap()
 }
 
 /// Records of different lengths, all different; two and two start with the same token.
