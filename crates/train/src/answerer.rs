@@ -11,7 +11,7 @@ use camelid_objectives::{Metric, Reduced};
 use camelid_text::{Encoded, Text};
 
 use crate::TrainError;
-use crate::rollout::token_log_probs;
+use crate::rollout::of_tokens;
 use crate::task::Example;
 
 /// Where answers come from.
@@ -78,7 +78,7 @@ impl RolloutServer {
         let version = self.server.load(&self.weights).map_err(unanswered)?;
         let mut answers = self.server.answer(&requests, version).map_err(unanswered)?;
         let examples: Vec<Example> = requests.iter().zip(&answers).map(|(request, group)| example(request, group)).collect();
-        let own = token_log_probs(engine, &examples.iter().collect::<Vec<_>>(), Want::default(), token_budget)?;
+        let own = of_tokens(engine, &examples.iter().collect::<Vec<_>>(), Want::default(), token_budget)?;
         let mut mismatch = Mismatch::default();
         for (answer, own) in answers.iter_mut().flatten().zip(own.into_iter().flatten()) {
             let server: Vec<f32> = answer.tokens.iter().map(|score| score.log_prob).collect();

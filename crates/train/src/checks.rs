@@ -1,5 +1,7 @@
 //! Self-checks on the first real batch: what would otherwise be silently wrong for a whole run.
 
+mod round;
+
 use std::time::Instant;
 
 use camelid_model::{Cotangents, Engine, StateTensor, Want};
@@ -7,6 +9,8 @@ use camelid_text::{Encoded, Forest, Text};
 
 use crate::TrainError;
 use crate::task::{Example, Purpose, Round, Task, forest, targets_of_branches};
+
+pub use round::{Normalised, first_round};
 
 /// A check that passed; one that fails is an error.
 #[derive(Clone, Debug, PartialEq)]

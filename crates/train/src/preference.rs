@@ -97,7 +97,7 @@ fn groups(
 
 /// Derivatives that are in the order of branches and their tokens, in that of the forest's targets.
 pub(crate) fn in_target_order(mut outcome: Outcome, targets: &[Vec<usize>]) -> Outcome {
-    for slopes in [&mut outcome.d_log_probs, &mut outcome.d_entropies] {
+    for slopes in [&mut outcome.d_log_probs, &mut outcome.d_entropies, &mut outcome.d_values] {
         let mut ordered = vec![0.0; slopes.len()];
         for (&target, &slope) in targets.iter().flatten().zip(slopes.iter()) {
             ordered[target] = slope;

@@ -17,7 +17,7 @@ use camelid_text::{Encoded, Forest};
 use crate::TrainError;
 use crate::order::{permutation, stream};
 use crate::preference::in_target_order;
-use crate::rollout::{RolledOut, Rollout, Rollouts, Sampled, distinct, judged, rewarded, rollouts, token_log_probs};
+use crate::rollout::{RolledOut, Rollout, Rollouts, Sampled, distinct, judged, of_tokens, rewarded, rollouts};
 use crate::task::{Example, Label, Purpose, Rolled, Round, Task, targets_of_branches};
 
 /// Prompts whose answers are learned behind the label of their bin. An example's sequences are the plain prompt, then the prompt
@@ -77,7 +77,7 @@ impl QuarkTask {
         let answered: Vec<Example> =
             groups.into_iter().zip(rewards).map(|(group, rewards)| rewarded(group, rewards)).collect();
         let references = if self.kl_coefficient > 0.0 {
-            token_log_probs(engine, &answered.iter().collect::<Vec<_>>(), self.reference, round.token_budget)?
+            of_tokens(engine, &answered.iter().collect::<Vec<_>>(), self.reference, round.token_budget)?
         } else {
             answered.iter().map(|example| vec![Vec::new(); example.sequences.len()]).collect()
         };

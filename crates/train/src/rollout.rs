@@ -9,7 +9,7 @@ use std::collections::HashSet;
 
 use camelid_generate::engine::{Answered, Limits, Unanswered, answer_all};
 use camelid_generate::{Finish, Request, Sampling, StopRules};
-use camelid_model::{Engine, Want};
+use camelid_model::{Engine, Values, Want};
 use camelid_objectives::reinforcement::shaping::{self, Shaping};
 use camelid_objectives::{Metric, Outcome, Reduced};
 use camelid_text::{Encoded, Text};
@@ -83,6 +83,11 @@ pub struct Rollout {
     pub log_probs: Vec<f32>,
     /// The same under the reference policy; empty if the method needs none.
     pub reference: Vec<f32>,
+    /// Whether it ended by itself.
+    pub ended: bool,
+    pub given: Given,
+    /// What each token earns: its penalties, its steps' scores, at the last token the answer's score.
+    pub rewards: Vec<f64>,
     pub advantages: Vec<f64>,
     /// What a value model said before each token; empty without one.
     pub values: Vec<f32>,
@@ -115,8 +120,22 @@ impl Rollouts {
         round: &Round<'_>,
         sequence: usize,
     ) -> Result<RolledOut, TrainError> {
+        self.answer(engine, round, self.requests(round, sequence))
+    }
+
+    /// The most likely answer to every prompt of a round.
+    pub(crate) fn greedy(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
+        let requests = round.examples.iter().map(|example| self.request(example, 0, 1, Sampling::greedy())).collect();
+        self.answer(engine, round, requests)
+    }
+
+    fn answer(
+        &mut self,
+        engine: &mut dyn Engine,
+        round: &Round<'_>,
+        requests: Vec<Request>,
+    ) -> Result<RolledOut, TrainError> {
         let prompts: Vec<&Prompt> = round.examples.iter().map(|example| prompt(example)).collect::<Result<_, _>>()?;
-        let requests = self.requests(round, sequence);
         let limits = limits(&requests);
         let answers = answer_all(engine, &self.text, limits, requests, &mut |_| {}).map_err(|error| match error {
             Unanswered::Model(error) => TrainError::from(error),
@@ -146,9 +165,8 @@ impl Rollouts {
     }
 
     fn requests(&self, round: &Round<'_>, sequence: usize) -> Vec<Request> {
-        let Drawing { samples, answer_tokens, seed, evaluation } = self.drawing;
+        let Drawing { samples, seed, evaluation, .. } = self.drawing;
         let request = |(place, example): (usize, &&Example)| {
-            let prompt = example.sequences.get(sequence).map(|sequence| sequence.tokens.clone()).unwrap_or_default();
             let sampling = match (round.purpose, evaluation) {
                 (Purpose::Training, _) => Sampling::plain(draw_seed(seed, "rollout", round.step, place as u64)),
                 (Purpose::Evaluation, Evaluation::Greedy) => Sampling::greedy(),
@@ -156,18 +174,23 @@ impl Rollouts {
                     Sampling::plain(draw_seed(seed, "evaluation", 0, place as u64))
                 }
             };
-            Request {
-                prompt,
-                samples: if round.purpose == Purpose::Training { samples } else { 1 },
-                max_tokens: answer_tokens,
-                sampling,
-                stop: StopRules::default(),
-                choices: Vec::new(),
-                top_log_probs: 0,
-                prompt_log_probs: false,
-            }
+            let samples = if round.purpose == Purpose::Training { samples } else { 1 };
+            self.request(example, sequence, samples, sampling)
         };
         round.examples.iter().enumerate().map(request).collect()
+    }
+
+    fn request(&self, example: &Example, sequence: usize, samples: usize, sampling: Sampling) -> Request {
+        Request {
+            prompt: example.sequences.get(sequence).map(|sequence| sequence.tokens.clone()).unwrap_or_default(),
+            samples,
+            max_tokens: self.drawing.answer_tokens,
+            sampling,
+            stop: StopRules::default(),
+            choices: Vec::new(),
+            top_log_probs: 0,
+            prompt_log_probs: false,
+        }
     }
 }
 
@@ -226,8 +249,9 @@ pub(crate) fn distinct(groups: &[Vec<Sampled>]) -> Metric {
     Metric::new("completions/distinct", Reduced::new(shares, count))
 }
 
-/// The log-probability of every trained token of each example's sequences, without gradients.
-pub(crate) fn token_log_probs(
+/// What a forward pass without gradients says of every trained token of each example's sequences: log-probabilities, or values
+/// where these are wanted.
+pub(crate) fn of_tokens(
     engine: &mut dyn Engine,
     examples: &[&Example],
     want: Want,
@@ -237,10 +261,11 @@ pub(crate) fn token_log_probs(
     for batch in micro_batches(examples, token_budget) {
         let part: Vec<&Example> = batch.iter().map(|&index| examples[index]).collect();
         let forest = forest(&part);
-        let log_probs = engine.forward(&forest, want)?.log_probs;
+        let scores = engine.forward(&forest, want)?;
+        let figures = if want.values == Values::Targets { scores.values } else { scores.log_probs };
         let mut branches = targets_of_branches(&forest).into_iter();
         for (&index, example) in batch.iter().zip(&part) {
-            let of_branch = |targets: Vec<usize>| targets.into_iter().map(|target| log_probs[target]).collect();
+            let of_branch = |targets: Vec<usize>| targets.into_iter().map(|target| figures[target]).collect();
             all[index] = branches.by_ref().take(example.sequences.len()).map(of_branch).collect();
         }
     }

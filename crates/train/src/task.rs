@@ -166,9 +166,19 @@ pub trait Task {
         Ok(())
     }
 
-    /// After an optimiser update of the engine: other models that the task trains take theirs.
+    /// After an optimiser update of the engine: other models that the task trains take theirs, one each.
     fn update(&mut self, _update: &Update) -> Result<(), TrainError> {
         Ok(())
+    }
+
+    /// Whether the updates that are left of this step would do harm; asked after each.
+    fn step_is_over(&self) -> bool {
+        false
+    }
+
+    /// Other models that the task trains, by the name of their file in a checkpoint; the same ones every time.
+    fn companions(&mut self) -> Vec<(&'static str, &mut dyn Engine)> {
+        Vec::new()
     }
 
     /// After step `step`, counted from 1.

@@ -18,6 +18,8 @@ pub(crate) struct Prepared {
     pub(crate) text: Text,
     pub(crate) training: Vec<Example>,
     pub(crate) validation: Vec<Example>,
+    /// Other records whose likelihood a ppo stage holds up.
+    pub(crate) pretraining: Vec<Example>,
     /// `source:row` of each example, by the record number of its sequences.
     pub(crate) names: Vec<String>,
     pub(crate) rejects: Vec<Reject>,
@@ -39,6 +41,14 @@ pub(crate) fn prepare(
     let mut reader = Reader { plan, stage, text: &text, names: Vec::new(), rejects: Vec::new(), rows: 0 };
     let mut training = reader.examples(&stage.data, report)?;
     let mut validation = reader.examples(&stage.validation_data, report)?;
+    let beside = match &stage.objective {
+        Objective::Ppo(ppo) => ppo.pretraining.as_ref(),
+        _ => None,
+    };
+    let pretraining = beside.map(|beside| reader.demonstrations(&beside.data, report)).transpose()?.unwrap_or_default();
+    if beside.is_some() && pretraining.is_empty() {
+        bail!("no record of `pretraining.data` is left: {}\n  fix: see camelid inspect data", summary(&reader.rejects));
+    }
     let Reader { names, rejects, rows, .. } = reader;
     check_rejects(stage, rows, &rejects)?;
     if stage.validation_data.is_empty() && stage.training.validation_share > 0.0 {
@@ -52,7 +62,7 @@ pub(crate) fn prepare(
             summary(&rejects)
         );
     }
-    Ok(Prepared { text, training, validation, names, rejects, rows })
+    Ok(Prepared { text, training, validation, pretraining, names, rejects, rows })
 }
 
 /// Reads files one after another and numbers what they hold.
@@ -84,6 +94,9 @@ impl Reader<'_> {
                     examples = self.behind_labels(examples, iteration.labels(), rollout.answer_tokens)?;
                 }
                 Ok(examples)
+            }
+            Objective::Ppo(ppo) => {
+                self.prompts(sources, ppo.rollout.answer_tokens, ppo.rollout.needs_expected(), report)
             }
             Objective::OnlinePreference(online) => {
                 let rollout = &online.rollout;

@@ -11,7 +11,9 @@ use camelid_model::io::{ElementType, write_hf_model, write_hf_reward_model, writ
 use camelid_model::{Engine, ModelError, Transformer, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
-use camelid_train::checks::{CheckReport, Tolerance, first_step, generator_is_trainer, policy_is_reference};
+use camelid_train::checks::{
+    CheckReport, Normalised, Tolerance, first_round, first_step, generator_is_trainer, policy_is_reference,
+};
 use camelid_train::{Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData};
 use serde::Serialize;
 use serde_json::json;
@@ -162,7 +164,7 @@ impl StageRun<'_> {
         );
 
         let resuming = self.directory.join("checkpoints").is_dir();
-        let mut task = StageTask::new(self.stage, self.directory, &run_hash, prepared.text.assets())?;
+        let mut task = StageTask::new(self.plan, self.stage, self.directory, self.model, &run_hash, &prepared)?;
         task.record_reference(&mut engine, &prepared, self.stage.training.tokens_per_micro_batch)?;
         if !resuming {
             if !args.no_checks {
@@ -233,7 +235,7 @@ impl StageRun<'_> {
         }
         hasher.update(decisive.to_string().as_bytes()).update(head.to_string().as_bytes());
         hasher.update(self.model.as_bytes());
-        let examples = prepared.training.iter().chain(&prepared.validation);
+        let examples = prepared.training.iter().chain(&prepared.validation).chain(&prepared.pretraining);
         for record in examples.clone().flat_map(|example| &example.sequences) {
             hasher.update(&(record.tokens.len() as u64).to_le_bytes());
             for token in &record.tokens {
@@ -280,6 +282,15 @@ impl StageRun<'_> {
         let examples: Vec<&Example> = first_examples(self.stage, prepared);
         if self.stage.kind.samples() {
             say(&generator_is_trainer(engine, task, &examples)?);
+            let normalised = match &self.stage.objective {
+                Objective::Group(group) => Some(group.normalises()),
+                Objective::Ppo(ppo) => Some(ppo.whitens_advantages()),
+                _ => None,
+            };
+            if let Some(normalised) = normalised {
+                let normalised = if normalised { Normalised::Yes } else { Normalised::No };
+                first_round(engine, task, &prepared.text, &examples, normalised)?.iter().for_each(say);
+            }
             if let Some(report) = self.check_online_reference(engine, task, &examples)? {
                 say(&report);
             }

@@ -3,16 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use camelid_kernels::Compute;
-use camelid_model::{LowRank, MomentType, TransformerOptions, Tuning};
+use camelid_model::{LowRank, MomentType, TransformerOptions, Tuning, Want};
 use camelid_records::Condition;
 use camelid_text::{Learn, Overlong, SpanPolicy};
-use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate};
+use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate, TrainingPlan};
 
 use super::RecipeError;
 use super::expert_iteration::{ExpertIterationPlan, resolve_expert_iteration};
 use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
 use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
+use super::ppo::{PpoPlan, ppo_keys, resolve_ppo};
 use super::reward::{RewardPlan, resolve_reward};
 use super::rollout::selection_keys;
 use super::sources::{DataSource, resolve_sources};
@@ -66,8 +67,11 @@ impl StagePlan {
     pub(crate) fn reference(&self, directory: &Path) -> ReferenceSource {
         let scores_new_responses = match &self.objective {
             Objective::Preference(loss) => loss.name == "kto",
-            Objective::ExpertIteration(_) | Objective::OnlinePreference(_) => true,
-            Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) => false,
+            Objective::Sft(_) | Objective::Reward(_) => false,
+            Objective::Group(_)
+            | Objective::Ppo(_)
+            | Objective::ExpertIteration(_)
+            | Objective::OnlinePreference(_) => true,
         };
         match (&self.tuning, self.reference_update) {
             (_, Some(update)) => ReferenceSource::Copy(Some(update)),
@@ -83,8 +87,20 @@ impl StagePlan {
             moments: self.moments,
             activation_checkpointing: self.activation_checkpointing,
             value_head: self.objective.is_reward(),
-            keep_reference: matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference(),
+            // Either is the engine's one copy.
+            keep_reference: self.copies_reference() || self.training.ema.is_some(),
         }
+    }
+
+    /// Whether the engine keeps a copy of the starting parameters to compare with.
+    fn copies_reference(&self) -> bool {
+        matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference()
+    }
+
+    /// The forward pass that is the reference policy of a stage with rewards, if there is one.
+    pub(crate) fn policy_reference(&self) -> Option<Want> {
+        let source = self.reference(Path::new(""));
+        (self.has_reference() || source == ReferenceSource::AdapterOff).then(|| source.want())
     }
 
     fn has_reference(&self) -> bool {
@@ -92,7 +108,9 @@ impl StagePlan {
             Objective::Preference(loss) => loss.uses_reference(),
             Objective::OnlinePreference(online) => online.loss.uses_reference(),
             Objective::ExpertIteration(iteration) => iteration.uses_reference(),
-            Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) => false,
+            Objective::Group(group) => group.kl_coefficient > 0.0,
+            Objective::Ppo(ppo) => ppo.uses_reference(),
+            Objective::Sft(_) | Objective::Reward(_) => false,
         }
     }
 }
@@ -104,6 +122,7 @@ pub(crate) enum Objective {
     Preference(LossPlan),
     Reward(RewardPlan),
     Group(GroupPlan),
+    Ppo(PpoPlan),
     ExpertIteration(ExpertIterationPlan),
     OnlinePreference(OnlinePreferencePlan),
 }
@@ -175,13 +194,14 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         return Err(error("`sample_tokens` is 0".into(), "leave sample_prompts out to get no samples"));
     }
     let tuning = resolve_tuning(place, spec)?;
-    let objective = resolve_objective(place, spec, &tuning)?;
+    refuse_noise(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
+    let objective = resolve_objective(path, place, spec, &training)?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
         return Err(error("`save_merged` is set but no adapter is trained".into(), "remove it, or add `lora`"));
     }
-    Ok(StagePlan {
+    let stage = StagePlan {
         kind: spec.kind,
         data,
         validation_data,
@@ -203,16 +223,30 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         sample_prompts,
         sample_tokens,
         save_merged,
-    })
+    };
+    if stage.training.ema.is_some() && stage.copies_reference() {
+        let what = "`ema` needs the copy that is this stage's reference policy".to_owned();
+        return Err(error(what, "tune an adapter (`lora`) without reference_update, or remove `ema`"));
+    }
+    Ok(stage)
 }
 
 /// Keys of one kind of stage that another does not read are errors.
-fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<Objective, RecipeError> {
+fn resolve_objective(
+    path: &Path,
+    place: &str,
+    spec: &StageSpec,
+    training: &TrainingPlan,
+) -> Result<Objective, RecipeError> {
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
     if let Some(key) = group_keys(spec).first().filter(|_| !spec.kind.samples()) {
         let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
         let what = format!("`{key}` is not a key of {article} {} stage", spec.kind.name());
         return error(what, "remove it, or set kind = \"group\"");
+    }
+    if let Some(key) = ppo_keys(spec).first().filter(|_| spec.kind != StageKind::Ppo) {
+        let what = format!("`{key}` is a key of ppo stages, not of {} stages", spec.kind.name());
+        return error(what, "remove it, or set kind = \"ppo\"");
     }
     if let Some((key, kind)) = selection_keys(spec).into_iter().find(|(_, kind)| *kind != spec.kind.name()) {
         let what = format!("`{key}` is a key of {kind} stages, not of {} stages", spec.kind.name());
@@ -231,6 +265,7 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
         StageKind::Preference
         | StageKind::Reward
         | StageKind::Group
+        | StageKind::Ppo
         | StageKind::ExpertIteration
         | StageKind::OnlinePreference => {
             let of_sources = |key: &str, is_set: fn(&SourceTable) -> bool| {
@@ -271,16 +306,28 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                     let fix = "remove it, or set kind = \"preference\"";
                     return error(format!("`{key}` is not a key of a group stage"), fix);
                 }
-                let has_adapter = matches!(tuning, Tuning::LowRank(_));
-                return resolve_group(place, spec, has_adapter).map(Objective::Group);
+                return resolve_group(place, spec).map(Objective::Group);
             }
             match spec.kind {
+                StageKind::Ppo => resolve_ppo(path, place, spec, training).map(Objective::Ppo),
                 StageKind::ExpertIteration => resolve_expert_iteration(place, spec).map(Objective::ExpertIteration),
                 StageKind::OnlinePreference => resolve_online_preference(place, spec).map(Objective::OnlinePreference),
                 _ => resolve_loss(place, spec).map(Objective::Preference),
             }
         }
     }
+}
+
+/// Ratios compare the policy that is trained with the one that answered, which has neither dropout nor noise.
+fn refuse_noise(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<(), RecipeError> {
+    let drops = matches!(tuning, Tuning::LowRank(low_rank) if low_rank.dropout > 0.0);
+    let noisy = spec.neftune_alpha.is_some_and(|alpha| alpha > 0.0);
+    if !matches!(spec.kind, StageKind::Group | StageKind::Ppo) || !(drops || noisy) {
+        return Ok(());
+    }
+    let key = if drops { "lora.dropout" } else { "neftune_alpha" };
+    let what = format!("`{key}` is set, but a {} stage trains the policy that answered", spec.kind.name());
+    Err(RecipeError::new(place.to_owned(), what, "remove it: with noise it would be another policy"))
 }
 
 /// The paper's soft update by default: 0.6, and TRL's 512 steps apart.
@@ -298,7 +345,11 @@ fn resolve_reference_update(
             let what = format!("`reference_update` is set but {} has no reference policy", loss.name);
             return error(what, "remove it");
         }
-        Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) | Objective::ExpertIteration(_) => {
+        Objective::Sft(_)
+        | Objective::Reward(_)
+        | Objective::Group(_)
+        | Objective::Ppo(_)
+        | Objective::ExpertIteration(_) => {
             let article = if matches!(spec.kind, StageKind::Sft | StageKind::ExpertIteration) { "an" } else { "a" };
             let what = format!("`reference_update` is not a key of {article} {} stage", spec.kind.name());
             return error(what, "remove it, or set kind = \"preference\"");

@@ -46,6 +46,7 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         Objective::Preference(loss) => json!(loss),
         Objective::Reward(reward) => json!(reward),
         Objective::Group(group) => json!(group),
+        Objective::Ppo(ppo) => json!(ppo),
         Objective::ExpertIteration(iteration) => json!(iteration),
         Objective::OnlinePreference(online) => json!(online),
     };

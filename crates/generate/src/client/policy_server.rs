@@ -34,7 +34,10 @@ impl PolicyServer {
     pub fn load(&self, folder: &Path) -> Result<u64, GenerateError> {
         // What the server resolves against its own working directory would be another folder.
         let absolute = std::path::absolute(folder).map_err(|error| {
-            GenerateError::Invalid(format!("{} is no path: {error}\n  fix: use another run directory", folder.display()))
+            GenerateError::Invalid(format!(
+                "{} is no path: {error}\n  fix: use another run directory",
+                folder.display()
+            ))
         })?;
         let reply = self.generator.post("admin/load_adapter", &json!({ "path": absolute }))?;
         let loaded: Loaded = serde_json::from_slice(&reply).map_err(|error| GenerateError::Malformed {
@@ -62,7 +65,10 @@ impl PolicyServer {
             }
             let answers: Option<Vec<Answered>> = generated.answers.into_iter().map(answered).collect();
             all.push(answers.ok_or_else(|| GenerateError::Malformed {
-                reason: format!("the answer to request {} has no numbers or log-probabilities of its tokens", index + 1),
+                reason: format!(
+                    "the answer to request {} has no numbers or log-probabilities of its tokens",
+                    index + 1
+                ),
                 body: self.address.clone(),
             })?);
         }

@@ -122,6 +122,7 @@ fn fit(engine: &mut dyn Engine, task: &mut dyn Task, examples: &[Example], seed:
         beta2: 0.999,
         epsilon: 1e-8,
         max_grad_norm: 1.0,
+        ema: None,
         validation_share: 0.0,
         eval_every: 0,
         early_stop_patience: 0,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use camelid_kernels::Memory;
 use camelid_model::{
-    Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Want, Wanted,
+    Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Values, Want, Wanted,
 };
 use camelid_text::{Encoded, Forest, Text, TextAssets};
 use camelid_train::{Schedule, Shape, TrainingPlan};
@@ -37,6 +37,9 @@ pub(crate) enum Fault {
     DiesInReading(u64),
 }
 
+/// Next-token logits of each token, and behind them a value of each.
+const SIZE: usize = (VOCABULARY + 1) * VOCABULARY;
+
 /// `p(next | token) = softmax(logits[token])`.
 #[derive(Clone, Default)]
 pub(crate) struct Table {
@@ -57,10 +60,10 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        let size = VOCABULARY * VOCABULARY;
-        let zeros = vec![0.0; size];
-        // Not uniform, so that accuracy means something.
-        let logits: Vec<f32> = (0..size).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
+        let zeros = vec![0.0; SIZE];
+        // Not uniform, so that accuracy means something; an untrained value head says 0.
+        let mut logits: Vec<f32> = (0..SIZE).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
+        logits[VOCABULARY * VOCABULARY..].fill(0.0);
         let base = logits.clone();
         Self { logits, base, gradient: zeros.clone(), first: zeros.clone(), second: zeros, ..Self::default() }
     }
@@ -84,6 +87,11 @@ impl Table {
 
     fn distribution(&self, token: usize) -> Vec<f64> {
         softmax(&self.logits, token)
+    }
+
+    /// `p(· | token)`.
+    pub(crate) fn probabilities(&self, token: u32) -> Vec<f64> {
+        self.distribution(token as usize)
     }
 
     pub(crate) fn log_prob(&self, token: u32, next: u32) -> f64 {
@@ -160,6 +168,12 @@ impl Engine for Table {
         let nan = matches!(self.fault, Fault::NanAfter(step) if self.step >= step);
         let mut scores = Scores::default();
         for &(token, next) in &self.kept {
+            if want.values == Values::Targets {
+                scores.values.push(self.logits[VOCABULARY * VOCABULARY + token]);
+            }
+            if want.without_log_probs {
+                continue;
+            }
             let table = if want.without_adapter || want.reference { &self.base } else { &self.logits };
             let row = &table[token * VOCABULARY..][..VOCABULARY];
             let log_prob = (f64::from(row[next]) - log_normaliser(row)) as f32;
@@ -171,6 +185,9 @@ impl Engine for Table {
     }
 
     fn backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
+        for (&(token, _), &cotangent) in self.kept.iter().zip(&cotangents.values) {
+            self.gradient[VOCABULARY * VOCABULARY + token] += cotangent;
+        }
         for (&(token, next), &cotangent) in self.kept.clone().iter().zip(&cotangents.log_probs) {
             for (other, p) in self.distribution(token).into_iter().enumerate() {
                 let hit = f64::from(u8::from(other == next));
@@ -234,7 +251,7 @@ impl Engine for Table {
             if name == "first" && self.fault == Fault::DiesInReading(self.readings.get()) {
                 std::panic::resume_unwind(Box::new("the process ends"));
             }
-            visit(StateTensor { name: name.into(), shape: vec![VOCABULARY, VOCABULARY], values: values.clone() })?;
+            visit(StateTensor { name: name.into(), shape: vec![VOCABULARY + 1, VOCABULARY], values: values.clone() })?;
         }
         Ok(())
     }
@@ -252,7 +269,7 @@ impl Engine for Table {
 
     fn visit_gradients(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
         let values = self.gradient.clone();
-        visit(StateTensor { name: "table".into(), shape: vec![VOCABULARY, VOCABULARY], values })
+        visit(StateTensor { name: "table".into(), shape: vec![VOCABULARY + 1, VOCABULARY], values })
     }
 
     fn save(&self, _folder: &std::path::Path) -> Result<(), ModelError> {
@@ -338,6 +355,7 @@ pub(crate) fn plan() -> TrainingPlan {
         beta2: 0.999,
         epsilon: 1e-8,
         max_grad_norm: 1.0,
+        ema: None,
         validation_share: 0.0,
         eval_every: 3,
         early_stop_patience: 0,
