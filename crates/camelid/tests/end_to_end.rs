@@ -222,9 +222,9 @@ fn prompts_are_answered_here_and_by_a_server() {
 #[test]
 fn a_model_from_nothing_learns_and_speaks() {
     let workshop = Workshop::new();
-    let texts: String =
+    let texts: Vec<String> =
         (0..40).map(|i| format!("{{\"text\":\"the film number {} is a fine one\"}}\n", i % 4)).collect();
-    workshop.write("texts.jsonl", texts);
+    workshop.write("texts.jsonl", texts.concat());
     let new = ["new", "tiny-100k", "--tokenizer-from", "texts.jsonl", "--vocabulary", "300", "--out", "fresh"];
     assert_eq!(workshop.succeed(&new).trim(), "fresh");
     let weights = std::fs::read(workshop.path("fresh/model.safetensors")).unwrap();

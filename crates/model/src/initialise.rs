@@ -29,7 +29,7 @@ impl<'a> InitialWeights<'a> {
             });
         };
         let count = shape.iter().product();
-        if name.ends_with(".bias") {
+        if name.rsplit('.').next() == Some("bias") {
             return Ok(vec![0.0; count]);
         }
         if shape.len() == 1 {

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::Path;
 
 use anyhow::{Context, bail};
 use camelid_objectives::reward::sentiment::Lexicon;

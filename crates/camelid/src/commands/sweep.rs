@@ -89,7 +89,7 @@ fn one(spec: &SweepSpec, variant: &VariantSpec, seed: u64) -> anyhow::Result<Out
     std::fs::create_dir_all(parent).with_context(|| format!("{} cannot be written", parent.display()))?;
     let file = File::options().create(true).append(true).open(&log);
     let mut file = file.with_context(|| format!("{} cannot be written", log.display()))?;
-    let before = file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
+    let before = file.metadata().map_or(0, |metadata| metadata.len());
     writeln!(file, "camelid run {}", variant.recipe.display())?;
     let mut command = Command::new(std::env::current_exe().context("this program's own file cannot be found")?);
     command.arg("run").arg(&variant.recipe);

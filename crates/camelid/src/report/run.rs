@@ -138,19 +138,20 @@ fn reward_report(path: &Path) -> Option<Section> {
 
 /// Numbers, whatever they are nested in; one with its bounds as such.
 fn figures(name: &str, value: &Json, rows: &mut Vec<Vec<Cell>>) {
-    let number = |value: &Json, key: &str| value.get(key).and_then(Json::as_f64);
+    let number = |key: &str| value.get(key).and_then(Json::as_f64);
     let cell = match value {
         Json::Number(number) => number.as_f64().map(Cell::Number),
         Json::Null => Some(Cell::Missing),
-        Json::Object(fields) => match (number(value, "value"), number(value, "low"), number(value, "high")) {
-            (Some(value), Some(low), Some(high)) => Some(Cell::Measured { value, low, high }),
-            _ => {
+        Json::Object(fields) => {
+            if let (Some(value), Some(low), Some(high)) = (number("value"), number("low"), number("high")) {
+                Some(Cell::Measured { value, low, high })
+            } else {
                 for (field, value) in fields {
                     figures(&format!("{name}: {field}"), value, rows);
                 }
                 None
             }
-        },
+        }
         _ => None,
     };
     rows.extend(cell.map(|cell| vec![Cell::Text(name.replace('_', " ")), cell]));

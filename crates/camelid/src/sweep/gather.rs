@@ -27,7 +27,7 @@ pub(crate) struct RunResult {
     pub(crate) lines: Vec<Map<String, Json>>,
 }
 
-/// A place of a figure: the step at which both metrics were measured, and they.
+/// A place of a figure: the step at which both metrics were measured, or the line's number where it names none, and they.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Place {
     pub(crate) step: u64,
@@ -39,11 +39,11 @@ impl RunResult {
     /// Where it went, a place for each line that has both metrics.
     pub(crate) fn curve(&self, figure: &FigureSpec) -> Vec<Place> {
         let number = |line: &Map<String, Json>, key: &str| line.get(key).and_then(Json::as_f64);
-        let place = |line: &Map<String, Json>| {
-            let step = line.get("step").and_then(Json::as_u64)?;
+        let place = |(index, line): (usize, &Map<String, Json>)| {
+            let step = line.get("step").and_then(Json::as_u64).unwrap_or(index as u64);
             Some(Place { step, x: number(line, &figure.x)?, y: number(line, &figure.y)? })
         };
-        self.lines.iter().filter_map(place).collect()
+        self.lines.iter().enumerate().filter_map(place).collect()
     }
 
     /// The last value of a metric.
