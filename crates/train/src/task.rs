@@ -10,7 +10,7 @@ use crate::group::Rollout;
 /// What is drawn, shuffled and counted as one: a record, or the responses to one prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Example {
-    /// A record's one sequence; or each response behind its prompt, best first.
+    /// A record's one sequence; or each response behind its prompt, best first, and then a reference answer where the method reads one.
     pub sequences: Vec<Encoded>,
     pub label: Label,
 }
@@ -41,6 +41,8 @@ pub struct Ranking {
     pub scores: Vec<Option<f64>>,
     /// How much better the best is; 0 where the data does not say.
     pub margin: f64,
+    /// The last sequence is no response but a reference answer, which is compared with none.
+    pub has_reference_answer: bool,
 }
 
 impl From<Encoded> for Example {

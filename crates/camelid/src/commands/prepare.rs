@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use camelid_records::{Dataset, PreferenceSet, Record, Reject, Role, conditioned, read, read_preferences};
+use camelid_records::{
+    Dataset, PreferenceRecord, PreferenceSet, Record, Reject, Role, conditioned, read, read_preferences,
+};
 use camelid_text::{Encoded, EncodedSet, Forest, Text, encode_all, pack};
 use camelid_train::{Example, Label, Order, below, split, stream};
 
@@ -72,14 +74,21 @@ impl Reader<'_> {
             Objective::Sft(_) => self.demonstrations(sources, report),
             Objective::Group(group) => self.prompts(sources, group.answer_tokens, report),
             Objective::Preference(loss) => {
-                let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
-                self.preferences(sources, wanted, report)
+                let reference_answers = loss.reads_reference_answer();
+                let grouped = Wanted::Groups { pairs: loss.pairs, reference_answers };
+                let wanted = if loss.is_unpaired() { Wanted::Single } else { grouped };
+                self.preferences(sources, wanted, loss.name, report)
             }
             Objective::Reward(RewardPlan::BradleyTerry { pairs, .. }) => {
-                self.preferences(sources, Wanted::Groups(*pairs), report)
+                let wanted = Wanted::Groups { pairs: *pairs, reference_answers: false };
+                self.preferences(sources, wanted, "a reward model", report)
             }
-            Objective::Reward(RewardPlan::Outcome) => self.preferences(sources, Wanted::Single, report),
-            Objective::Reward(RewardPlan::Process) => self.preferences(sources, Wanted::Steps, report),
+            Objective::Reward(RewardPlan::Outcome) => {
+                self.preferences(sources, Wanted::Single, "a reward model", report)
+            }
+            Objective::Reward(RewardPlan::Process) => {
+                self.preferences(sources, Wanted::Steps, "a reward model", report)
+            }
         }
     }
 
@@ -142,6 +151,9 @@ impl Reader<'_> {
         let (format, read, rejects) = if let Some(condition) = &self.stage.condition {
             let PreferenceSet { format, records, mut rejects } =
                 read_preferences(&source.path, &source.read_options())?;
+            if let Some(line) = on_reference_answers(&records, "a conditioned demonstration", false) {
+                report(&line);
+            }
             let (records, refused) = condition.apply(records);
             rejects.extend(refused);
             (format, records, rejects)
@@ -159,6 +171,7 @@ impl Reader<'_> {
         &mut self,
         sources: &[DataSource],
         wanted: Wanted,
+        reader: &str,
         report: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Vec<Example>> {
         let mut records = Vec::new();
@@ -169,6 +182,10 @@ impl Reader<'_> {
             self.rows += read.len() + rejects.len();
             records.extend(read);
             self.rejects.extend(rejects);
+        }
+        let read = matches!(wanted, Wanted::Groups { reference_answers: true, .. });
+        if let Some(line) = on_reference_answers(&records, reader, read) {
+            report(&line);
         }
         let mut random = stream(self.plan.seed, "pairs");
         let mut pick = |count: usize| below(&mut random, count);
@@ -227,6 +244,23 @@ fn as_prompt(text: &Text, record: &Record, longest: usize) -> Result<(Vec<u32>, 
 
 fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
     format!("{}: {records} records as {format}, {refused} rows refused", source.path.display())
+}
+
+/// What becomes of the records' reference answers under `reader`, a loss or what else takes them; nothing where it has no say.
+fn on_reference_answers(records: &[PreferenceRecord], reader: &str, read: bool) -> Option<String> {
+    let referenced = |record: &&PreferenceRecord| match record {
+        PreferenceRecord::Ranked(preference) => preference.reference.is_some(),
+        PreferenceRecord::Unpaired(_) | PreferenceRecord::Stepwise(_) => false,
+    };
+    let (count, all) = (records.iter().filter(referenced).count(), records.len());
+    match (read, count) {
+        (true, 0) => Some(format!("{reader} keeps chosen answers likely, as no record has a `reference` answer")),
+        (true, _) => Some(format!(
+            "{reader} keeps the `reference` answers of {count} of {all} records likely, and the chosen ones of the others"
+        )),
+        (false, 0) => None,
+        (false, _) => Some(format!("{count} of {all} records have a `reference` answer, which {reader} does not read")),
+    }
 }
 
 fn summary(rejects: &[Reject]) -> String {
