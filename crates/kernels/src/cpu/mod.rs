@@ -190,6 +190,10 @@ impl Backend for Cpu {
         gemm::prepare(&self.context(), weight, out, input, directions)
     }
 
+    fn prepare_int8(&self, weight: &Buffer, out: usize, input: usize) -> PackedMatrix {
+        gemm::prepare_int8(&self.context(), weight, out, input)
+    }
+
     fn linear(
         &self,
         x: &Buffer,
