@@ -32,5 +32,5 @@ pub use engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Value
 pub use error::ModelError;
 pub use io::{inspect_model, load_model};
 pub use transformer::{Transformer, TransformerOptions};
-pub use tuning::{LowRank, MomentType, Tuning};
+pub use tuning::{LowRank, MomentType, Tuning, WeightType};
 pub use weights::{LoadedModel, WeightSource};

@@ -77,6 +77,7 @@ impl StagePlan {
             activation_checkpointing: self.activation_checkpointing,
             value_head: self.objective.is_reward(),
             keep_reference: matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference(),
+            ..TransformerOptions::default()
         }
     }
 

@@ -69,7 +69,7 @@ proptest! {
 /// Several cache blocks of rows, columns and steps.
 #[test]
 fn a_product_of_several_cache_blocks() {
-    let (rows, out, input) = (150, 700, 4500);
+    let (rows, out, input) = (30, 100, 2100);
     agree!(TOLERANCE, |b| {
         let matrix = b.prepare_int8(&b.upload(&values(out * input, 1)), out, input);
         let x = activation(b, &values(rows * input, 2));
