@@ -18,6 +18,7 @@ mod norm;
 mod rope;
 mod simd;
 mod split;
+mod team;
 #[cfg(test)]
 mod testing;
 mod threads;

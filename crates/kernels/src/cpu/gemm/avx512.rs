@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::kernel::{Place, Tile};
-use super::packing::{LEFT_WORDS, RIGHT_LANES};
+use super::packing::RIGHT_LANES;
 
 /// `sum + left * right` on 16 lanes.
 #[inline]
@@ -111,7 +111,7 @@ macro_rules! kernel {
                                 sums[1] = $multiply(sums[1], value, second);
                             }
                         }
-                        left = left.add(LEFT_WORDS);
+                        left = left.add(segment.left_words);
                         right = right.add(RIGHT_LANES);
                     }
                 }

@@ -179,13 +179,22 @@ pub(crate) unsafe fn multiply_part(
     let steps = packing::steps(ctx.compute, left.depth);
     let extra_steps = extra.as_ref().map_or(0, |(left, _)| packing::steps(ctx.compute, left.depth));
     check(multiplication, &columns, steps, extra_steps);
-    let mut packed = ctx.pool.buffer(DType::U32, rows.len() * LEFT_WORDS * (steps.min(MAX_STEPS) + extra_steps));
-    let (packed, packed_extra) = packed.u32_mut().split_at_mut(rows.len() * LEFT_WORDS * steps.min(MAX_STEPS));
-    if let Some((left, _)) = extra {
-        let part = Part { panels: rows.clone(), first: 0, count: extra_steps };
-        packing::pack(ctx.level, ctx.compute, packing::LEFT, left, &part, packed_extra);
-    }
     let row_count = (left.lanes - rows.start * LEFT_LANES).min(rows.len() * LEFT_LANES);
+    // A row alone is its own panel, without the other lanes' room: a token at a time, that is what is read most.
+    let left_words = if row_count == 1 { 1 } else { LEFT_WORDS };
+    let pack_left = |operand: &Operand<'_>, first: usize, count: usize, to: &mut [u32]| {
+        if row_count == 1 {
+            packing::pack_row(ctx.compute, operand, rows.start * LEFT_LANES, first, &mut to[..count]);
+        } else {
+            let part = Part { panels: rows.clone(), first, count };
+            packing::pack(ctx.level, ctx.compute, packing::LEFT, operand, &part, to);
+        }
+    };
+    let mut packed = ctx.pool.buffer(DType::U32, rows.len() * left_words * (steps.min(MAX_STEPS) + extra_steps));
+    let (packed, packed_extra) = packed.u32_mut().split_at_mut(rows.len() * left_words * steps.min(MAX_STEPS));
+    if let Some((left, _)) = extra {
+        pack_left(left, 0, extra_steps, packed_extra);
+    }
     let column_count = (multiplication.columns - columns.start * RIGHT_LANES).min(columns.len() * RIGHT_LANES);
     let mut partial =
         keeps_partial_sums(ctx, multiplication, output).then(|| ctx.pool.buffer(DType::F32, row_count * column_count));
@@ -201,8 +210,7 @@ pub(crate) unsafe fn multiply_part(
     loop {
         let count = (steps - first).min(MAX_STEPS);
         let last = first + count == steps;
-        let part = Part { panels: rows.clone(), first, count };
-        packing::pack(ctx.level, ctx.compute, packing::LEFT, left, &part, packed);
+        pack_left(left, first, count, packed);
         for column in 0..columns.len() {
             let right_panel = columns.start + column;
             let int8 = right.int8(ctx.compute, right_panel, first, count);
@@ -216,11 +224,16 @@ pub(crate) unsafe fn multiply_part(
             };
             for row in 0..rows.len() {
                 let mut segments = [Segment::EMPTY; 2];
-                segments[0] =
-                    Segment { left: packed[row * count * LEFT_WORDS..].as_ptr(), right: main_right, steps: count };
+                segments[0] = Segment {
+                    left: packed[row * count * left_words..].as_ptr(),
+                    left_words,
+                    right: main_right,
+                    steps: count,
+                };
                 if let (true, Some((_, right))) = (last, extra) {
                     segments[1] = Segment {
-                        left: packed_extra[row * extra_steps * LEFT_WORDS..].as_ptr(),
+                        left: packed_extra[row * extra_steps * left_words..].as_ptr(),
+                        left_words,
                         right: right.words[right_panel * right.stride..].as_ptr(),
                         steps: extra_steps,
                     };

@@ -161,7 +161,7 @@ mod avx512 {
 
     use super::super::avx512::{finish_bf16, finish_f32, multiply_bf16, multiply_f32};
     use super::super::kernel::Tile;
-    use super::super::packing::{LEFT_WORDS, RIGHT_LANES};
+    use super::super::packing::RIGHT_LANES;
     use super::{Panel, group_steps};
     use crate::backend::Compute;
 
@@ -282,7 +282,7 @@ mod avx512 {
                                 let value = _mm512_set1_epi32(left.add(row).read().cast_signed());
                                 *sums = [$multiply(sums[0], value, first), $multiply(sums[1], value, second)];
                             }
-                            left = left.add(LEFT_WORDS);
+                            left = left.add(tile.segments[0].left_words);
                             numbers = numbers.add($per_step * RIGHT_LANES);
                         }
                     }
@@ -297,7 +297,7 @@ mod avx512 {
                             let value = _mm512_set1_epi32(left.add(row).read().cast_signed());
                             *sums = [$multiply(sums[0], value, first), $multiply(sums[1], value, second)];
                         }
-                        left = left.add(LEFT_WORDS);
+                        left = left.add(tile.segments[1].left_words);
                         right = right.add(RIGHT_LANES);
                     }
                 }
