@@ -106,9 +106,18 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 machine,
             })?;
         }
-        Command::Bench(Bench::Decode { model, prompt, prompts, samples, tokens, json, machine }) => {
+        Command::Bench(Bench::Decode { model, prompt, prompts, samples, tokens, json, weights, machine }) => {
             let (model, machine) = (model.as_str(), &machine);
-            commands::bench_decode::run(&DecodeBench { model, prompt, prompts, samples, tokens, json, machine })?;
+            commands::bench_decode::run(&DecodeBench {
+                model,
+                prompt,
+                prompts,
+                samples,
+                tokens,
+                json,
+                weights,
+                machine,
+            })?;
         }
         Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
         Command::Export(args) => commands::export::run(&args)?,

@@ -34,5 +34,5 @@ pub use error::ModelError;
 pub use initialise::InitialWeights;
 pub use io::{inspect_model, load_model};
 pub use transformer::{Transformer, TransformerOptions};
-pub use tuning::{LowRank, MomentType, Tuning};
+pub use tuning::{LowRank, MomentType, Tuning, WeightType};
 pub use weights::{LoadedModel, WeightSource};
