@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::random::stream;
 
-    fn mean_of<'a>(values: &'a [f64]) -> impl Fn(&[usize]) -> f64 + 'a {
+    fn mean_of(values: &[f64]) -> impl Fn(&[usize]) -> f64 {
         |items| items.iter().map(|&item| values[item]).sum::<f64>() / items.len() as f64
     }
 
