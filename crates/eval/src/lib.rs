@@ -1,8 +1,10 @@
 //! What a model's answers are worth. Everything here is a pure function of what was answered and what was expected.
 //!
 //! A figure without its uncertainty is half a figure, and a score without its extraction rate may be about the extractor:
-//! [`statistics`] gives every figure an interval and every comparison a test on the same items.
+//! [`extraction`] says how each answer was found, [`aggregation`] makes one answer of many, [`statistics`] gives every figure an interval and every comparison a test on the same items.
 
+pub mod aggregation;
+pub mod extraction;
 mod random;
 pub mod statistics;
 
