@@ -10,6 +10,7 @@ pub mod bootstrap;
 pub mod bradley_terry;
 pub mod clustered;
 mod distribution;
+pub mod logistic;
 pub mod mean;
 pub mod multiplicity;
 pub mod non_inferiority;
