@@ -5,6 +5,7 @@
 
 pub mod aggregation;
 pub mod extraction;
+pub mod instructions;
 pub mod judging;
 mod random;
 pub mod statistics;
