@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use camelid_eval::instructions::{Followed, Instruction};
+use camelid_eval::instructions::{Followed, Instruction, Relation};
 use serde_json::Value;
 
 struct Prompt {
@@ -66,4 +66,23 @@ fn published_accuracies_and_every_verdict() {
     let published = Followed::of(strict.iter().map(Vec::as_slice));
     assert!((100.0 * published.prompt_accuracy().unwrap() - 76.89).abs() < 0.005);
     assert!((100.0 * published.instruction_accuracy().unwrap() - 83.57).abs() < 0.005);
+}
+
+/// Counts as NLTK makes them (`tools/golden_instructions.py`), not only on which side of a threshold they are.
+#[test]
+fn sentences_and_words_are_nltks() {
+    let counts: Vec<[usize; 3]> = serde_json::from_str(include_str!("golden/instructions.json")).unwrap();
+    let prompts = prompts();
+    assert_eq!(counts.len(), prompts.len());
+    for (prompt, [sentences, words, capital_words]) in prompts.iter().zip(counts) {
+        let response = &prompt.response;
+        let exactly = |name: &str, count: usize, instruction: &dyn Fn(Relation, usize) -> Instruction| {
+            let enough = instruction(Relation::AtLeast, count).is_followed(response);
+            let not_more = instruction(Relation::LessThan, count + 1).is_followed(response);
+            assert!(enough && not_more, "{}: not {count} {name}: {response}", prompt.key);
+        };
+        exactly("sentences", sentences, &|relation, count| Instruction::Sentences { relation, count });
+        exactly("words", words, &|relation, count| Instruction::Words { relation, count });
+        exactly("words in capitals", capital_words, &|relation, count| Instruction::CapitalWords { relation, count });
+    }
 }
