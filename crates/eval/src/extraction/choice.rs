@@ -1,7 +1,7 @@
 //! Letters that answer a question with options (MMLU, ARC, C-Eval, BBH's and the rest).
 //!
 //! **Ladder.** Strict: the response is a letter ("B", "(B).", "B) Paris"), or the last statement "answer is (B)", "answer: B",
-//! "答案是B". Flexible: one letter alone stands in brackets, bold or a box; or just one option's text occurs. Last resort: the last
+//! "答案是B"; if that states two, or one that there is not, nothing is found. Flexible: one letter alone stands in brackets, bold or a box; or just one option's text occurs. Last resort: the last
 //! capital that stands alone and is no article or pronoun.
 //!
 //! **Known faults of others that this avoids.** A search for `[A-D]` finds the A of "A dog"; a pattern for "(B)" scores 0 where the
@@ -16,8 +16,11 @@ use super::{Extracted, Rung};
 static WHOLE: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"^[\s*_(\[$]*([A-Z])(?:[\s*_)\].:,$]*$|[)\].:]+[*_]*\s)").expect("a valid pattern"));
 static STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i:\banswer\b(?:\s+is)?|\b(?:option|choice)\s+is|答案(?:是|为|選|选)?|\bis\b(?-i:\s+\())[:：\s*_$]*(?i:option\s+)?(?:\\boxed\{|\\text\{)*[(\[（$*]*([A-Z])(?:$|[^A-Za-z'’])")
+    Regex::new(r"(?i:\banswer\b(?:\s+is)?|\b(?:option|choice)\s+is|答案(?:是|为|選|选)?)[:：\s*_$]*(?i:option\s+)?(?:\\boxed\{|\\text\{)*[(\[（$*]*([A-Z])(?:$|[^A-Za-z'’])")
         .expect("a valid pattern")
+});
+static ANOTHER: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[)\]}*_$]*,?\s*(?:&|/|(?i:and|or)\b)\s*(?i:option\s+)?[(\[*_$]*[A-Z]\b").expect("a valid pattern")
 });
 static MARKED: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\(([A-Z])\)|\*\*([A-Z])[.):]?\*\*|\\boxed\{(?:\\text\{)?\(?([A-Z])\)?\}").expect("a valid pattern")
@@ -36,14 +39,13 @@ pub fn extract(text: &str, options: &[&str]) -> Option<Extracted<usize>> {
         .captures(text)
         .and_then(|captures| option(captures.get(1)?))
         .filter(|(index, _)| alone().all(|(other, _)| other == *index));
-    let stated = || {
-        STATEMENT
-            .captures_iter(text)
-            .filter_map(|captures| option(captures.get(1)?))
-            .filter(|(_, span)| !is_word(text, span.start))
-            .last()
-    };
-    if let Some((index, span)) = whole.or_else(stated) {
+    if let Some((index, span)) = whole {
+        return Some(Extracted::new(index, Rung::Strict, span));
+    }
+    let letters = STATEMENT.captures_iter(text).filter_map(|captures| captures.get(1));
+    if let Some(letter) = letters.filter(|letter| !is_word(text, letter.start())).last() {
+        // A statement of two options, or of none of these, is an answer that no guess may replace.
+        let (index, span) = option(letter).filter(|(_, span)| !ANOTHER.is_match(&text[span.end..]))?;
         return Some(Extracted::new(index, Rung::Strict, span));
     }
     let marked = MARKED.captures_iter(text).filter_map(|captures| option(captures.iter().skip(1).flatten().next()?));
