@@ -4,7 +4,8 @@ use camelid_eval::statistics::bootstrap::Replicates;
 use camelid_eval::statistics::clustered::clustered_mean;
 use camelid_eval::statistics::mean::{Mean, unpaired_difference};
 use camelid_eval::statistics::non_inferiority::{Verdict, of_answers};
-use camelid_eval::statistics::paired::paired_difference;
+use camelid_eval::statistics::paired::{McNemar, paired_difference};
+use camelid_eval::statistics::power::{Design, paired_binary_variance};
 use camelid_eval::statistics::proportion::wilson;
 use camelid_eval::stream;
 use rand_chacha::ChaCha8Rng;
@@ -115,6 +116,36 @@ fn cluster_bootstrap_covers() {
         Replicates::draw_clusters(&clusters, 200, random, figure).interval(0.95).unwrap().contains(0.5)
     });
     assert!((0.915..=0.965).contains(&share), "{share}");
+}
+
+/// Items that only one of two systems gets right, of `count`.
+fn pairs(random: &mut ChaCha8Rng, count: usize, [first, second]: [f64; 2]) -> McNemar {
+    let mut pairs = McNemar { only_first: 0, only_second: 0 };
+    for _ in 0..count {
+        let place = uniform(random);
+        pairs.only_first += u64::from(place < first);
+        pairs.only_second += u64::from(place > 1.0 - second);
+    }
+    pairs
+}
+
+#[test]
+fn mcnemar_errs_as_often_as_it_says() {
+    let exact = coverage("no difference", |random| pairs(random, 200, [0.08, 0.08]).exact() < 0.05);
+    let mid_p = coverage("no difference", |random| pairs(random, 200, [0.08, 0.08]).mid_p() < 0.05);
+    assert!(exact < mid_p && exact < 0.045, "{exact} {mid_p}");
+    assert!((0.035..=0.058).contains(&mid_p), "{mid_p}");
+}
+
+#[test]
+fn the_needed_items_find_what_they_are_for() {
+    let shares = [0.10, 0.05];
+    let design = Design::default();
+    let count = design.needed_count(paired_binary_variance(shares[0], shares[1]), 0.05).unwrap();
+    let power = coverage("power", |random| pairs(random, count, shares).mid_p() < design.alpha);
+    assert!((0.77..=0.84).contains(&power), "{count} items: {power}");
+    let half = coverage("power", |random| pairs(random, count / 2, shares).mid_p() < design.alpha);
+    assert!(half < 0.6, "{half}");
 }
 
 /// The base model is right on 60 % of 1,000 items, the tuned one on `loss` less; they agree as far as related models do.

@@ -1,8 +1,9 @@
 //! Letters that answer a question with options (MMLU, ARC, C-Eval, BBH's and the rest).
 //!
-//! **Ladder.** Strict: the response is a letter ("B", "(B).", "B) Paris"), or the last statement "answer is (B)", "answer: B",
-//! "答案是B"; if that states two, or one that there is not, nothing is found. Flexible: one letter alone stands in brackets, bold or a box; or just one option's text occurs. Last resort: the last
-//! capital that stands alone and is no article or pronoun.
+//! **Ladder.** Strict: the response is a letter ("B", "(B).", "B) Paris"), or the last statement is of one ("answer is (B)",
+//! "answer: B", "答案是B", "故选B"); where that names two options, or one that there is not, nothing is found. Flexible: only one letter
+//! stands in brackets, bold or a box, or only one option's text occurs. Last resort: the last capital that stands alone and is no article
+//! or pronoun.
 //!
 //! **Known faults of others that this avoids.** A search for `[A-D]` finds the A of "A dog"; a pattern for "(B)" scores 0 where the
 //! examples taught "B." (lm-evaluation-harness #3404).
@@ -13,17 +14,20 @@ use regex::Regex;
 
 use super::{Extracted, Rung};
 
-static WHOLE: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"^[\s*_(\[$]*([A-Z])(?:[\s*_)\].:,$]*$|[)\].:]+[*_]*\s)").expect("a valid pattern"));
+static WHOLE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[\s*_(（\[$]*([A-Z])(?:[\s*_)）\].:,。$]*$|[)）\].:：]+[*_]*\s|、)").expect("a valid pattern")
+});
 static STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i:\banswer\b(?:\s+is)?|\b(?:option|choice)\s+is|答案(?:是|为|選|选)?)[:：\s*_$]*(?i:option\s+)?(?:\\boxed\{|\\text\{)*[(\[（$*]*([A-Z])(?:$|[^A-Za-z'’])")
+    Regex::new(r"(?i:\banswer\b(?:\s+is)?|\b(?:option|choice)\s+is|答案(?:是|为|選|选)?|[故应]?选(?:择|项)?)[:：\s*_$]*(?i:option\s+)?(?:\\boxed\{|\\text\{)*[(\[（$*]*([A-Z])(?:$|[^A-Za-z'’])")
         .expect("a valid pattern")
 });
 static ANOTHER: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^[)\]}*_$]*,?\s*(?:&|/|(?i:and|or)\b)\s*(?i:option\s+)?[(\[*_$]*[A-Z]\b").expect("a valid pattern")
+    Regex::new(r"^[)）\]}*_$]*,?\s*(?:&|/|和|或|、|(?i:and|or)\b)\s*(?i:option\s+)?[(（\[*_$]*[A-Z]\b")
+        .expect("a valid pattern")
 });
 static MARKED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"\(([A-Z])\)|\*\*([A-Z])[.):]?\*\*|\\boxed\{(?:\\text\{)?\(?([A-Z])\)?\}").expect("a valid pattern")
+    Regex::new(r"[(（]([A-Z])[)）]|\*\*([A-Z])[.):]?\*\*|\\boxed\{(?:\\text\{)?\(?([A-Z])\)?\}")
+        .expect("a valid pattern")
 });
 static ALONE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b([A-Z])\b").expect("a valid pattern"));
 
@@ -123,7 +127,9 @@ mod tests {
             check(text, 1, Rung::Strict);
         }
         check("First I thought the answer is A. On reflection, the answer is C.", 2, Rung::Strict);
-        check("答案是D。", 3, Rung::Strict);
+        for text in ["答案是D。", "答案：D", "综上，故选D。", "（D）", "D、北京"] {
+            check(text, 3, Rung::Strict);
+        }
         check(r"The answer is $\boxed{\text{D}}$", 3, Rung::Strict);
         check("Of all these (B) fits best.", 1, Rung::Flexible);
         check("It must be Paris", 1, Rung::Flexible);

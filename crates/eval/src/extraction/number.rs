@@ -1,7 +1,7 @@
 //! Numbers that answer a word problem (GSM8K, MGSM, SVAMP).
 //!
 //! **Ladder.** Strict: the number after the last `####`, or a last line `A: x`. Flexible: the number after the last "answer is",
-//! "answer:" or in the last `\boxed{}`; where that line goes on to an equation, its right side. Last resort: the last number.
+//! "answer:" (or the words for it in the languages of MGSM) or in the last `\boxed{}`; where that line goes on to an equation, its right side. Last resort: the last number.
 //!
 //! **Known faults of others that this avoids.** `(-?[$0-9.,]{2,})|(-?[0-9]+)` of lm-evaluation-harness also matches "..." and "$,";
 //! its strict form takes the *first* `####`, which is a recited example's; a comma kept in `1,234` made about 50 of 130 "wrong"
@@ -49,7 +49,9 @@ impl fmt::Display for Number {
 static HASHES: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"####").expect("a valid pattern"));
 static LAST_LINE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:^|\n)A: *[^\n]*\s*$").expect("a valid pattern"));
 static STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\banswer\b[*_]*\s*(?:is\b|:|=)|\banswer to [^\n.]{1,80} is\b").expect("a valid pattern")
+    let english = r"\banswer\b[*_]*\s*(?:is\b|:|=)|\banswer to [^\n.]{1,80} is\b";
+    let others = r"\b(?:antwort|respuesta|réponse|ответ|jibu)\b|答え|答案|উত্তর|సమాధానం|คำตอบ";
+    Regex::new(&format!("(?i){english}|{others}")).expect("a valid pattern")
 });
 
 /// The number that a response answers with.
@@ -149,6 +151,8 @@ mod tests {
         check("The answer is 5 + 3 = 8 apples.", "8", Rung::Flexible);
         check("The answer to the question is 8.", "8", Rung::Flexible);
         check(r"Hence \boxed{42}. That was 2 steps.", "42", Rung::Flexible);
+        check("Die Antwort ist 11. Das sind 3 Schritte.", "11", Rung::Flexible);
+        check("所以答案是 1,024。共 2 步", "1024", Rung::Flexible);
         check("She has 5, then 6 apples.", "6", Rung::LastResort);
         assert_eq!(extract("I do not know the answer."), None);
         assert_eq!(extract(""), None);
