@@ -1,7 +1,7 @@
 //! O12: win rates and errors of every model with recorded annotations, against the published boards.
 //!
-//! The annotations may not be copied (CC BY-NC 4.0). The folder that the variable `CAMELID_DATA` names must hold them as
-//! `alpaca_eval/preferences_av1.jsonl.gz`, `preferences_av2.jsonl.gz` (model, preference) and the boards under
+//! The annotations may not be copied (CC BY-NC 4.0). The folder that the variable `CAMELID_DATA` names must hold them
+//! as `alpaca_eval/preferences_av1.jsonl.gz`, `preferences_av2.jsonl.gz` (model, preference) and the boards under
 //! `alpaca_eval/leaderboards`.
 
 use std::collections::BTreeMap;

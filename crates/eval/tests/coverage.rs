@@ -148,7 +148,8 @@ fn the_needed_items_find_what_they_are_for() {
     assert!(half < 0.6, "{half}");
 }
 
-/// The base model is right on 60 % of 1,000 items, the tuned one on `loss` less; they agree as far as related models do.
+/// The base model is right on 60 % of 1,000 items, the tuned one on `loss` less; they agree as far as related models
+/// do.
 fn gate(random: &mut ChaCha8Rng, loss: f64) -> Verdict {
     let (mut only_tuned, mut only_base) = (0, 0);
     for _ in 0..1000 {

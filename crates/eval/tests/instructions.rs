@@ -54,7 +54,8 @@ fn published_accuracies_and_every_verdict() {
             }
         }
     }
-    // "The letter # at least 4 times": the published program takes a random letter instead and said no, then yes. There are four.
+    // "The letter # at least 4 times": the published program takes a random letter instead and said no, then yes. There
+    // are four.
     assert_eq!(differences, ["1122 keywords:letter_frequency strict: true"]);
     let ours = Followed::of(strict.iter().map(Vec::as_slice));
     assert_eq!((ours.prompts, ours.all_prompts, ours.instructions, ours.all_instructions), (417, 541, 698, 834));

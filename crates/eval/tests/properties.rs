@@ -5,16 +5,61 @@ use camelid_eval::instructions::{Instruction, Relation};
 use camelid_eval::overlap::rouge_l::{Words, rouge_l};
 use proptest::prelude::*;
 
+const PIECES: [&str; 46] = [
+    "the answer is ",
+    "Answer: ",
+    "#### ",
+    "\\boxed{",
+    "\\fbox{",
+    "}",
+    "{",
+    "$",
+    "-",
+    "1,234",
+    ".5",
+    "(A)",
+    " A ",
+    "**",
+    "*",
+    "\\frac",
+    "\\sqrt",
+    "```",
+    "```python\n",
+    "def f(",
+    "\n",
+    "\n\n",
+    "***",
+    "******",
+    ". ",
+    "...",
+    ". . .",
+    "Mr. ",
+    "?!",
+    "\"",
+    "'",
+    ")",
+    "--",
+    "<<",
+    ">>",
+    "[",
+    "]",
+    "答案是",
+    "é",
+    "−",
+    "\u{301}",
+    "P.S.",
+    "A: 7\n",
+    " and B",
+    "one",
+    "two",
+];
+
 /// Texts made of what the patterns look for, between anything.
 fn response() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => any::<String>(),
         4 => "[ -~\n]{0,12}",
-        6 => prop::sample::select(vec![
-            "the answer is ", "Answer: ", "#### ", "\\boxed{", "\\fbox{", "}", "{", "$", "-", "1,234", ".5", "(A)", " A ", "**", "*",
-            "\\frac", "\\sqrt", "```", "```python\n", "def f(", "\n", "\n\n", "***", "******", ". ", "...", ". . .", "Mr. ", "?!", "\"",
-            "'", ")", "--", "<<", ">>", "[", "]", "答案是", "é", "−", "\u{301}", "P.S.", "A: 7\n",
-        ]).prop_map(str::to_owned),
+        6 => prop::sample::select(PIECES.to_vec()).prop_map(str::to_owned),
     ];
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
@@ -28,7 +73,8 @@ proptest! {
             let there: Vec<number::Number> = number::numbers(&text[found.span]).map(|(number, _)| number).collect();
             prop_assert_eq!(there, vec![found.answer]);
         }
-        for found in [boxed::extract(&text), statement::extract(&text), code::extract(&text, "f")].into_iter().flatten() {
+        let texts = [boxed::extract(&text), statement::extract(&text), code::extract(&text, "f")];
+        for found in texts.into_iter().flatten() {
             prop_assert_eq!(&text[found.span], found.answer);
         }
         if let Some(found) = choice::extract(&text, &["one", "two", "three"]) {

@@ -1,4 +1,5 @@
-//! Published figures, computed again from what models and judges are recorded to have answered (O11 to O13, BBH, GSM8K).
+//! Published figures, computed again from what models and judges are recorded to have answered (O11 to O13, BBH,
+//! GSM8K).
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -64,8 +65,8 @@ fn llmbar() -> Vec<Recording> {
     sets.as_array().unwrap().iter().flat_map(of_set).collect()
 }
 
-/// The authors' kappa takes every verdict other than "0" and "1" for a 0, so that it compares labels 1, 2 with verdicts 0, 1. It is
-/// computed here as they do, since all of their figures are.
+/// The authors' kappa takes every verdict other than "0" and "1" for a 0, so that it compares labels 1, 2 with verdicts
+/// 0, 1. It is computed here as they do, since all of their figures are.
 fn published_kappas(items: &[Item]) -> [Option<f64>; 4] {
     let coerced = |verdict: Option<Output>| u8::from(verdict == Some(Output::First));
     let labels: Vec<u8> = items.iter().map(|item| if item.label == Output::First { 1 } else { 2 }).collect();
@@ -188,8 +189,8 @@ fn judges_of_nothing_but_length() {
     assert_eq!([percent("FairEval", true), percent("LLMEval", true), percent("MT-Bench", true)], [59.1, 61.3, 69.3]);
 }
 
-/// O13: people's verdicts on 80 questions, of which LLMBar keeps those without a tie; and how often recorded judges contradict
-/// themselves on these.
+/// O13: people's verdicts on 80 questions, of which LLMBar keeps those without a tie; and how often recorded judges
+/// contradict themselves on these.
 #[test]
 fn verdicts_on_faireval() {
     let recordings = llmbar();
@@ -259,7 +260,8 @@ fn big_bench_hard() {
     assert_eq!(tasks, 23);
     assert!((direct - 56.61).abs() < 0.005, "{direct}");
     assert!((thought - 73.93).abs() < 0.005, "{thought}");
-    // 236 chains of thought were cut off before they came to an answer: the gate names the tasks whose score that voids.
+    // 236 chains of thought were cut off before they came to an answer: the gate names the tasks whose score that
+    // voids.
     assert_eq!(tallies.iter().map(|(_, tally)| tally.unparsed()).sum::<usize>(), 236);
     let void: Vec<&str> =
         tallies.iter().filter(|(_, tally)| tally.objection().is_some()).map(|(task, _)| task.as_str()).collect();

@@ -1,10 +1,10 @@
 //! Votes of the longest chains of thought only.
 //!
-//! **Formula.** Of `N` samples the `K` with the most steps vote, a step being a line that is not empty; among samples as long, the
-//! earlier comes first. Those without an answer leave their place to the next.
+//! **Formula.** Of `N` samples the `K` with the most steps vote, a step being a line that is not empty; among samples
+//! as long, the earlier comes first. Those without an answer leave their place to the next.
 //!
-//! **When to use it.** Where longer chains are right more often on the task at hand, which must be measured first: with no such
-//! correlation it is a majority vote that throws samples away.
+//! **When to use it.** Where longer chains are right more often on the task at hand, which must be measured first: with
+//! no such correlation it is a majority vote that throws samples away.
 //!
 //! **Source.** Fu 2022 (arXiv 2210.00720), section 3.2.
 //!

@@ -1,7 +1,7 @@
 //! Progressive hints: ask again with the answers so far, until two in a row agree.
 //!
-//! **Formula.** The question, then the question with "(Hint: The answer is near to a₁, …, aₖ)". The answer stands when it is the one
-//! before it; an unread response is asked again without adding a hint.
+//! **Formula.** The question, then the question with "(Hint: The answer is near to a₁, …, aₖ)". The answer stands when
+//! it is the one before it; an unread response is asked again without adding a hint.
 //!
 //! **Source.** Zheng 2023 (arXiv 2304.09797), section 3.
 

@@ -1,11 +1,12 @@
 //! Samples of which some have no answer.
 //!
-//! **Formula.** pass@k counts them as wrong, `1 - C(n - c, k)/C(n, k)` over all `n`. Votes are counted among the others, so that a
-//! model that often fails to answer is not outvoted by its failures (one peer lets `[invalid]` win); a tie goes to the answer that
-//! came first. Best-of-n takes the best-scored sample, whether it can be read or not, as its score was given without looking.
+//! **Formula.** pass@k counts them as wrong, `1 - C(n - c, k)/C(n, k)` over all `n`. Votes are counted among the
+//! others, so that a model that often fails to answer is not outvoted by its failures (one peer lets `[invalid]` win);
+//! a tie goes to the answer that came first. Best-of-n takes the best-scored sample, whether it can be read or not, as
+//! its score was given without looking.
 //!
-//! **Source.** Chen 2021 (arXiv 2107.03374), eq. 1; Wang 2022 (arXiv 2203.11171); Cobbe 2021 (arXiv 2110.14168) for best-of-n under a
-//! verifier; Lightman 2023 (arXiv 2305.20050) for a process reward model's.
+//! **Source.** Chen 2021 (arXiv 2107.03374), eq. 1; Wang 2022 (arXiv 2203.11171); Cobbe 2021 (arXiv 2110.14168) for
+//! best-of-n under a verifier; Lightman 2023 (arXiv 2305.20050) for a process reward model's.
 
 use camelid_objectives::selection::{best_of_n, pass_at_k};
 

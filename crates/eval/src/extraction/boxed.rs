@@ -1,13 +1,14 @@
 //! Expressions that answer a competition problem (MATH).
 //!
-//! **Ladder.** Strict: what the last `\boxed{}` or `\fbox{}` holds, braces balanced. Flexible: "final answer is" or "answer is" with
-//! what follows, between dollars if it has some. Last resort: the last expression between dollars.
+//! **Ladder.** Strict: what the last `\boxed{}` or `\fbox{}` holds, braces balanced. Flexible: "final answer is" or
+//! "answer is" with what follows, between dollars if it has some. Last resort: the last expression between dollars.
 //!
-//! **Comparison.** Two expressions are the same if they are after [`normalised`], which undoes differences of spelling: spaces,
-//! `\left`, `\dfrac`, units in `\text{}`, degrees, percent and dollar signs, `\frac12`, `1/2` and `0.5`, `x =` in front.
+//! **Comparison.** Two expressions are the same if they are after [`normalised`], which undoes differences of spelling:
+//! spaces, `\left`, `\dfrac`, units in `\text{}`, degrees, percent and dollar signs, `\frac12`, `1/2` and `0.5`, `x =`
+//! in front.
 //!
-//! **Source.** Hendrycks 2021 (arXiv 2103.03874) and the rules of its `math_equivalence`; Lewkowycz 2022 (arXiv 2206.14858),
-//! appendix D, for "final answer is".
+//! **Source.** Hendrycks 2021 (arXiv 2103.03874) and the rules of its `math_equivalence`; Lewkowycz 2022 (arXiv
+//! 2206.14858), appendix D, for "final answer is".
 
 use std::ops::Range;
 use std::sync::LazyLock;

@@ -1,12 +1,12 @@
 //! Letters that answer a question with options (MMLU, ARC, C-Eval, BBH's and the rest).
 //!
-//! **Ladder.** Strict: the response is a letter ("B", "(B).", "B) Paris"), or the last statement is of one ("answer is (B)",
-//! "answer: B", "答案是B", "故选B"); where that names two options, or one that there is not, nothing is found. Flexible: only one letter
-//! stands in brackets, bold or a box, or only one option's text occurs. Last resort: the last capital that stands alone and is no article
-//! or pronoun.
+//! **Ladder.** Strict: the response is a letter ("B", "(B).", "B) Paris"), or the last statement is of one ("answer is
+//! (B)", "answer: B", "答案是B", "故选B"); where that names two options, or one that there is not, nothing is found.
+//! Flexible: only one letter stands in brackets, bold or a box, or only one option's text occurs. Last resort: the last
+//! capital that stands alone and is no article or pronoun.
 //!
-//! **Known faults of others that this avoids.** A search for `[A-D]` finds the A of "A dog"; a pattern for "(B)" scores 0 where the
-//! examples taught "B." (lm-evaluation-harness #3404).
+//! **Known faults of others that this avoids.** A search for `[A-D]` finds the A of "A dog"; a pattern for "(B)" scores
+//! 0 where the examples taught "B." (lm-evaluation-harness #3404).
 
 use std::sync::LazyLock;
 
@@ -18,8 +18,9 @@ static WHOLE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[\s*_(（\[$]*([A-Z])(?:[\s*_)）\].:,。$]*$|[)）\].:：]+[*_]*\s|、)").expect("a valid pattern")
 });
 static STATEMENT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i:\banswer\b(?:\s+is)?|\b(?:option|choice)\s+is|答案(?:是|为|選|选)?|[故应]?选(?:择|项)?)[:：\s*_$]*(?i:option\s+)?(?:\\boxed\{|\\text\{)*[(\[（$*]*([A-Z])(?:$|[^A-Za-z'’])")
-        .expect("a valid pattern")
+    let says = r"(?i:\banswer\b(?:\s+is)?|\b(?:option|choice)\s+is|答案(?:是|为|選|选)?|[故应]?选(?:择|项)?)";
+    let opens = r"[:：\s*_$]*(?i:option\s+)?(?:\\boxed\{|\\text\{)*[(\[（$*]*";
+    Regex::new(&format!("{says}{opens}([A-Z])(?:$|[^A-Za-z'’])")).expect("a valid pattern")
 });
 static ANOTHER: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^[)）\]}*_$]*,?\s*(?:&|/|和|或|、|(?i:and|or)\b)\s*(?i:option\s+)?[(（\[*_$]*[A-Z]\b")

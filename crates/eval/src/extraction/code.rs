@@ -1,7 +1,8 @@
 //! Programs in a response (HumanEval, MBPP).
 //!
-//! **Ladder.** Strict: the last closed block between fences that defines the function asked for. Flexible: the last such block
-//! without it, or one that the response's end cut off. Last resort: unfenced, from the first line that begins a definition or an import.
+//! **Ladder.** Strict: the last closed block between fences that defines the function asked for. Flexible: the last
+//! such block without it, or one that the response's end cut off. Last resort: unfenced, from the first line that
+//! begins a definition or an import.
 
 use super::{Extracted, Rung, span_of};
 
@@ -36,7 +37,8 @@ fn definitions(code: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// What stands between fences, and whether the second fence is there. A fence begins a line; what follows it names a language.
+/// What stands between fences, and whether the second fence is there. A fence begins a line; what follows it names a
+/// language.
 fn blocks(text: &str) -> Vec<(&str, bool)> {
     let mut blocks = Vec::new();
     let mut open: Option<usize> = None;

@@ -1,8 +1,9 @@
 //! From what a model wrote to what it answered.
 //!
-//! Each kind of answer has a ladder: the form that was asked for, other forms that plainly state an answer, and a guess. Every
-//! answer says on which [`Rung`] and where in the text it was found, so that a score can be traced and a score of guesses is
-//! seen to be one. What no rung finds is *unparsed*, never silently wrong: [`rate`] keeps the count beside the score.
+//! Each kind of answer has a ladder: the form that was asked for, other forms that plainly state an answer, and a
+//! guess. Every answer says on which [`Rung`] and where in the text it was found, so that a score can be traced and a
+//! score of guesses is seen to be one. What no rung finds is *unparsed*, never silently wrong: [`rate`] keeps the count
+//! beside the score.
 
 pub mod boxed;
 pub mod choice;

@@ -1,11 +1,12 @@
 //! Numbers that answer a word problem (GSM8K, MGSM, SVAMP).
 //!
-//! **Ladder.** Strict: the number after the last `####`, or a last line `A: x`. Flexible: the number after the last "answer is",
-//! "answer:" (or the words for it in the languages of MGSM) or in the last `\boxed{}`; where that line goes on to an equation, its right side. Last resort: the last number.
+//! **Ladder.** Strict: the number after the last `####`, or a last line `A: x`. Flexible: the number after the last
+//! "answer is", "answer:" (or the words for it in the languages of MGSM) or in the last `\boxed{}`; where that line
+//! goes on to an equation, its right side. Last resort: the last number.
 //!
-//! **Known faults of others that this avoids.** `(-?[$0-9.,]{2,})|(-?[0-9]+)` of lm-evaluation-harness also matches "..." and "$,";
-//! its strict form takes the *first* `####`, which is a recited example's; a comma kept in `1,234` made about 50 of 130 "wrong"
-//! answers of OpenCompass right ones; "18." is not 18.
+//! **Known faults of others that this avoids.** `(-?[$0-9.,]{2,})|(-?[0-9]+)` of lm-evaluation-harness also matches
+//! "..." and "$,"; its strict form takes the *first* `####`, which is a recited example's; a comma kept in `1,234` made
+//! about 50 of 130 "wrong" answers of OpenCompass right ones; "18." is not 18.
 //!
 //! **Source.** Cobbe 2021 (arXiv 2110.14168) for `####`; Wei 2022 (arXiv 2201.11903) for "The answer is".
 
@@ -88,8 +89,8 @@ fn stated_number(text: &str, start: usize) -> Option<(Number, Range<usize>)> {
     first_number(text, right_side).or_else(|| first_number(text, start))
 }
 
-/// All numbers of a text with their places. Commas are separators only between groups of three digits, a point needs a digit
-/// after it, a minus sign belongs to a number only where nothing stands before it that it could subtract from.
+/// All numbers of a text with their places. Commas are separators only between groups of three digits, a point needs a
+/// digit after it, a minus sign belongs to a number only where nothing stands before it that it could subtract from.
 pub fn numbers(text: &str) -> impl Iterator<Item = (Number, Range<usize>)> {
     let bytes = text.as_bytes();
     let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);

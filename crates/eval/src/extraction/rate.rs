@@ -1,7 +1,8 @@
 //! A score with the share of answers that could be read, without which it says nothing.
 //!
-//! **Formula.** Accuracy counts what is unparsed as wrong; the truth lies between that and the accuracy with all of it right:
-//! `[right/n, (right + unparsed)/n]`. Below an extraction rate of 90 % the score is about the extractor and is void.
+//! **Formula.** Accuracy counts what is unparsed as wrong; the truth lies between that and the accuracy with all of it
+//! right: `[right/n, (right + unparsed)/n]`. Below an extraction rate of 90 % the score is about the extractor and is
+//! void.
 //!
 //! **Source.** The rule of thumb of Fu 2023 for GSM8K, where a rate below 90 % calls for more patterns first.
 
@@ -108,11 +109,13 @@ impl Tally {
     /// Why the score is void, if it is.
     pub fn objection(&self) -> Option<String> {
         let rate = self.rate()?;
+        let Self { count, empty, truncated, no_answer, .. } = self;
+        let percent = 100.0 * rate;
         (rate < LOWEST_RATE).then(|| {
             format!(
-                "an answer was found in {:.1} % of {} responses only ({} empty, {} cut off, {} without one)\n  fix: look at \
-                 those responses; allow longer answers, or add their form to the ladder",
-                100.0 * rate, self.count, self.empty, self.truncated, self.no_answer
+                "an answer was found in {percent:.1} % of {count} responses only ({empty} empty, {truncated} cut off, \
+                 {no_answer} without one)\n  fix: look at those responses; allow longer answers, or add their form to \
+                 the ladder"
             )
         })
     }

@@ -1,8 +1,8 @@
 //! Short answers of any kind (BIG-Bench Hard).
 //!
-//! **Ladder.** Strict: what follows the first "the answer is " to the end of its line, less a final stop; this is the rule of the
-//! published scores. Flexible: what follows the last "answer is" or "answer:" in any spelling, without marks of emphasis. Last
-//! resort: the last line that is not empty.
+//! **Ladder.** Strict: what follows the first "the answer is " to the end of its line, less a final stop; this is the
+//! rule of the published scores. Flexible: what follows the last "answer is" or "answer:" in any spelling, without
+//! marks of emphasis. Last resort: the last line that is not empty.
 //!
 //! **Source.** Suzgun 2022 (arXiv 2210.09261).
 //!

@@ -7,7 +7,8 @@ pub(super) fn repeats(text: &str, prompt: &str) -> bool {
     text.trim().to_lowercase().starts_with(&prompt.trim().to_lowercase())
 }
 
-/// Two different responses with six asterisks between; nothing may be empty but what is before the first and after the last.
+/// Two different responses with six asterisks between; nothing may be empty but what is before the first and after the
+/// last.
 pub(super) fn is_two_responses(text: &str) -> bool {
     let parts: Vec<&str> = text.split(SEPARATOR).map(str::trim).collect();
     let inner = parts.get(1..parts.len() - 1).unwrap_or_default();

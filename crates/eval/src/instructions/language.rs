@@ -11,7 +11,8 @@ static DETECTOR: LazyLock<DetectorFactory> = LazyLock::new(|| {
     factory
 });
 
-/// Whether a text is in the language with this code of two letters. One in which no language can be seen (digits, say) is.
+/// Whether a text is in the language with this code of two letters. One in which no language can be seen (digits, say)
+/// is.
 pub(super) fn is_in(text: &str, code: &str) -> bool {
     DETECTOR.detect(text).map_or(true, |found| found == code)
 }

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// Letters, digits and underscores; marks that Indic scripts write around letters are none, so that such words count several times,
-/// as they do in the published program.
+/// Letters, digits and underscores; marks that Indic scripts write around letters are none, so that such words count
+/// several times, as they do in the published program.
 static WORD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[\p{L}\p{N}_]+").expect("a valid pattern"));
 static DIVIDER: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\s?\*\*\*\s?").expect("a valid pattern"));
 const ENDS_WORD: [char; 6] = ['.', ',', '?', '!', '\'', '"'];
@@ -21,7 +21,8 @@ pub(super) fn paragraphs(text: &str) -> Option<usize> {
     inner.iter().all(|&written| written).then(|| parts.iter().filter(|&&written| written).count())
 }
 
-/// Whether there are so many paragraphs between empty lines, and the nth of all, empty ones included, begins with the word.
+/// Whether there are so many paragraphs between empty lines, and the nth of all, empty ones included, begins with the
+/// word.
 pub(super) fn nth_begins(text: &str, paragraphs: usize, nth: usize, first_word: &str) -> bool {
     let parts: Vec<&str> = text.split("\n\n").map(str::trim).collect();
     let written = parts.iter().filter(|part| !part.is_empty()).count();

@@ -1,18 +1,19 @@
 //! Instructions that a program can check (IFEval).
 //!
-//! **What it measures.** Whether a response keeps to formal demands: "at least 300 words", "no commas", "in Kannada". It says nothing
-//! of whether the answer is any good.
+//! **What it measures.** Whether a response keeps to formal demands: "at least 300 words", "no commas", "in Kannada".
+//! It says nothing of whether the answer is any good.
 //!
-//! **Formula.** Strict: the response follows. Loose: it follows as it is or without asterisks, its first line, its last, or both, as models
-//! like to introduce what they write. A prompt is followed if all its instructions are; both accuracies are printed, over prompts and over
-//! instructions. An empty response follows nothing.
+//! **Formula.** Strict: the response follows. Loose: it follows as it is or without asterisks, its first line, its
+//! last, or both, as models like to introduce what they write. A prompt is followed if all its instructions are; both
+//! accuracies are printed, over prompts and over instructions. An empty response follows nothing.
 //!
-//! **Source.** Zhou 2023 (arXiv 2311.07911) and the program published with it, whose quirks are kept where they decide: a text without
-//! letters is in any language, a language is what `langdetect` with seed 0 says. Kept out: keywords as patterns (here they mean
-//! themselves), and a random letter where the letter asked for is none of a to z (here that character is counted).
+//! **Source.** Zhou 2023 (arXiv 2311.07911) and the program published with it, whose quirks are kept where they decide:
+//! a text without letters is in any language, a language is what `langdetect` with seed 0 says. Kept out: keywords as
+//! patterns (here they mean themselves), and a random letter where the letter asked for is none of a to z (here that
+//! character is counted).
 //!
-//! **Reference numbers.** GPT-4's responses of November 2023: strict 76.89 of prompts and 83.57 of instructions; with that one
-//! character counted 77.08 and 83.69.
+//! **Reference numbers.** GPT-4's responses of November 2023: strict 76.89 of prompts and 83.57 of instructions; with
+//! that one character counted 77.08 and 83.69.
 
 mod change_case;
 mod combination;

@@ -48,8 +48,8 @@ impl Arguments<'_> {
 }
 
 impl Instruction {
-    /// From `instruction_id_list` and `kwargs` of the published prompts. Arguments that an instruction does not have are passed over, as
-    /// some copies list all arguments with each.
+    /// From `instruction_id_list` and `kwargs` of the published prompts. Arguments that an instruction does not have
+    /// are passed over, as some copies list all arguments with each.
     pub fn parse(id: &str, arguments: &Map<String, Value>) -> Result<Self, InstructionError> {
         let given = Arguments { id, values: arguments };
         Ok(match id {

@@ -1,7 +1,7 @@
 //! Words as NLTK's tokenizer cuts them, after the rules of the Penn Treebank.
 //!
-//! **Source.** MacIntyre 1995, the tokenizer of the Penn Treebank; NLTK 3.8 for quotes beyond ASCII. Left out is what splits a quote
-//! from the word after it, as no count here depends on it.
+//! **Source.** MacIntyre 1995, the tokenizer of the Penn Treebank; NLTK 3.8 for quotes beyond ASCII. Left out is what
+//! splits a quote from the word after it, as no count here depends on it.
 
 use std::sync::LazyLock;
 

@@ -1,18 +1,18 @@
 //! A judge against labels, asked in both orders.
 //!
-//! **Formula.** Accuracy is the mean of those in the two orders; agreement is the share of items with the same verdict in both. An
-//! unparsed verdict is wrong; two of them agree, which is how the published figures count.
+//! **Formula.** Accuracy is the mean of those in the two orders; agreement is the share of items with the same verdict
+//! in both. An unparsed verdict is wrong; two of them agree, which is how the published figures count.
 //!
 //! **Source.** Zeng 2023 (arXiv 2310.07641), section 4.
 //!
-//! **Reference numbers.** GPT-4 with metrics and reference: Natural 96.0 (agreement 96.0), Adversarial 82.8 (88.2). Judges that
-//! always take the shorter output: Adversarial 82.0, Natural 43.5.
+//! **Reference numbers.** GPT-4 with metrics and reference: Natural 96.0 (agreement 96.0), Adversarial 82.8 (88.2).
+//! Judges that always take the shorter output: Adversarial 82.0, Natural 43.5.
 
 use super::Output;
 use crate::statistics::paired::McNemar;
 
-/// One item: which output is better, and what the judge said with the outputs as given and swapped. Verdicts name outputs of the
-/// data, not places in the prompt; `None` is a verdict that could not be read.
+/// One item: which output is better, and what the judge said with the outputs as given and swapped. Verdicts name
+/// outputs of the data, not places in the prompt; `None` is a verdict that could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Item {
     pub label: Output,

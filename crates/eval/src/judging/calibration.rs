@@ -1,13 +1,13 @@
 //! Scores of a judge that is asked several times in both orders, and the items that a person should decide.
 //!
-//! **Formulas.** MEC: `k` times an explanation first, then scores. BPC: the mean of an output's scores over both orders,
-//! `CS = Σ_k (S^k + S'^k)/2k`. BPDE, the entropy of the `2k` verdicts over {win, tie, lose} in nats, `-Σ p log p`: items with the
-//! highest go to a person (HITLC). Conflict rate: the share of items whose verdict changes with the order.
+//! **Formulas.** MEC: `k` times an explanation first, then scores. BPC: the mean of an output's scores over both
+//! orders, `CS = Σ_k (S^k + S'^k)/2k`. BPDE: the entropy `-Σ p ln p` of the `2k` verdicts over {win, tie, lose}; items
+//! with the highest go to a person (HITLC). Conflict rate: the share of items whose verdict changes with the order.
 //!
 //! **Source.** Wang 2023 (arXiv 2305.17926), sections 2 and 3.
 //!
-//! **Reference numbers.** BPDE is 0 where all verdicts agree and `ln 3 = 1.0986` at most. The people of the paper judged 41 wins of
-//! ChatGPT over Vicuna-13B, 14 ties and 25 losses.
+//! **Reference numbers.** BPDE is 0 where all verdicts agree and `ln 3 = 1.0986` at most. The people of the paper
+//! judged 41 wins of ChatGPT over Vicuna-13B, 14 ties and 25 losses.
 
 use super::Output;
 
@@ -43,8 +43,8 @@ fn mean(scores: &[Scores]) -> Option<Scores> {
 }
 
 impl Evidence {
-    /// Balanced position calibration: the mean of the two orders' means, so that an answer that could not be read in one order does
-    /// not give the other more weight. `None` unless both orders have an answer.
+    /// Balanced position calibration: the mean of the two orders' means, so that an answer that could not be read in
+    /// one order does not give the other more weight. `None` unless both orders have an answer.
     pub fn calibrated(&self) -> Option<Scores> {
         mean(&[mean(&self.as_given)?, mean(&self.swapped)?])
     }
@@ -60,7 +60,8 @@ impl Evidence {
         [Some(Output::First), None, Some(Output::Second)].map(entropy).iter().sum()
     }
 
-    /// Whether the orders' mean scores name different winners (a tie is a verdict too). `None` unless both have an answer.
+    /// Whether the orders' mean scores name different winners (a tie is a verdict too). `None` unless both have an
+    /// answer.
     pub fn conflicts(&self) -> Option<bool> {
         Some(mean(&self.as_given)?.winner() != mean(&self.swapped)?.winner())
     }
@@ -72,8 +73,8 @@ pub fn conflict_rate(items: &[Evidence]) -> Option<f64> {
     (!known.is_empty()).then(|| known.iter().filter(|&&conflicts| conflicts).count() as f64 / known.len() as f64)
 }
 
-/// The items for a person: the `share` with the highest entropy, most uncertain first; among equals the earlier. Items without an
-/// answer in one of the orders are for a person in any case and come before all.
+/// The items for a person: the `share` with the highest entropy, most uncertain first; among equals the earlier. Items
+/// without an answer in one of the orders are for a person in any case and come before all.
 pub fn for_people(items: &[Evidence], share: f64) -> Vec<usize> {
     let urgency = |item: &Evidence| if item.calibrated().is_some() { item.diversity_entropy() } else { f64::INFINITY };
     let mut order: Vec<usize> = (0..items.len()).collect();

@@ -1,14 +1,15 @@
 //! The win rate that a model would have if its outputs were as long as the baseline's.
 //!
-//! **What it fits.** `logit p = θ + ψ tanh(Δ/s_Δ) + φ γ_x`: `Δ` is how many characters longer the model's output is, `s_Δ` its deviation
-//! over prompts, `γ_x` the difficulty of the prompt, known from many models (leave it at 0 without).
+//! **What it fits.** `logit p = θ + ψ tanh(Δ/s_Δ) + φ γ_x`: `Δ` is how many characters longer the model's output is,
+//! `s_Δ` its deviation over prompts, `γ_x` the difficulty of the prompt, known from many models (leave it at 0
+//! without).
 //!
 //! **When to use it.** Beside the plain rate, never instead: a model that outputs one constant string reached 86.5 %.
 //!
-//! **Formula.** Maximum likelihood, then the mean over prompts of `σ(θ + φ γ_x)`. The error is that of a bootstrap over prompts that
-//! fits again each time; the deviation of the fitted values, which the published board prints, leaves out both what a verdict
-//! might have been and that θ is an estimate, and is about half as large. There is no L1 penalty and there are no made-up games
-//! of a longer and a shorter baseline, so that rates differ from the board's.
+//! **Formula.** Maximum likelihood, then the mean over prompts of `σ(θ + φ γ_x)`. The error is that of a bootstrap over
+//! prompts that fits again each time; the deviation of the fitted values, which the published board prints, leaves out
+//! both what a verdict might have been and that θ is an estimate, and is about half as large. There is no L1 penalty
+//! and there are no made-up games of a longer and a shorter baseline, so that rates differ from the board's.
 //!
 //! **Source.** Dubois 2024 (arXiv 2404.04475), section 3.
 //!

@@ -1,7 +1,7 @@
 //! What judges' verdicts are worth, and what they say of models.
 //!
-//! A judge compares two outputs. Its verdict may depend on which it reads first and on which is longer, so it is asked in both
-//! orders and measured against judges that look at nothing but the length.
+//! A judge compares two outputs. Its verdict may depend on which it reads first and on which is longer, so it is asked
+//! in both orders and measured against judges that look at nothing but the length.
 
 pub mod both_orders;
 pub mod calibration;

@@ -1,7 +1,8 @@
 //! How often a model's output is preferred to a baseline's.
 //!
-//! **Formula.** The mean of preferences `p - 1` for `p` from 1 (the baseline's is better) to 2, a tie being 1.5, as is the 0 that old
-//! annotations wrote for one; the error is `s/√n`. An annotation without a preference is left out and must be counted beside the rate.
+//! **Formula.** The mean of preferences `p - 1` for `p` from 1 (the baseline's is better) to 2, a tie being 1.5, as is
+//! the 0 that old annotations wrote for one; the error is `s/√n`. An annotation without a preference is left out and
+//! must be counted beside the rate.
 //!
 //! **Source.** Li 2023 (AlpacaEval), `metrics/winrate.py`.
 //!

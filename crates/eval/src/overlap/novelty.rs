@@ -1,8 +1,8 @@
 //! Which model-written instructions are worth keeping: Self-Instruct's filter.
 //!
-//! **Formula.** Kept are 4 to 150 words, split at white space, that begin with an ASCII letter or digit, do not begin with "Write a
-//! program", name nothing that a language model cannot see or make (a picture, a file, a map), and whose ROUGE-L F₁ with each
-//! instruction of the pool is at most 0.7.
+//! **Formula.** Kept are 4 to 150 words, split at white space, that begin with an ASCII letter or digit, do not begin
+//! with "Write a program", name nothing that a language model cannot see or make (a picture, a file, a map), and whose
+//! ROUGE-L F₁ with each instruction of the pool is at most 0.7.
 //!
 //! **Source.** Wang 2022 (arXiv 2212.10560), section 2.2, and the program published with it.
 //!

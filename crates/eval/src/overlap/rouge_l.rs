@@ -1,10 +1,10 @@
 //! ROUGE-L: the longest sequence of words that two texts have in common, in order.
 //!
-//! **Formula.** With `l` the length of that sequence: precision `l/|candidate|`, recall `l/|reference|`,
-//! `F₁ = 2l/(|candidate| + |reference|)`. Words are runs of `a` to `z` and `0` to `9` in lower case; there is no stemming.
+//! **Formula.** With `l` the length of that sequence: precision `l/|candidate|`, recall `l/|reference|`, `F₁ =
+//! 2l/(|candidate| + |reference|)`. Words are runs of `a` to `z` and `0` to `9` in lower case; there is no stemming.
 //!
-//! **When to use it.** To find near copies, and where a benchmark is defined by it. It sees nothing of scripts beyond ASCII, and does not
-//! tell good answers from bad ones.
+//! **When to use it.** To find near copies, and where a benchmark is defined by it. It sees nothing of scripts beyond
+//! ASCII, and does not tell good answers from bad ones.
 //!
 //! **Source.** Lin 2004, section 3.1; words as in Google's `rouge-score`.
 //!

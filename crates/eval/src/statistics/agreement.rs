@@ -1,7 +1,7 @@
 //! How far two raters agree beyond what their habits alone would give.
 //!
-//! **Formula.** `κ = (p_o - p_e)/(1 - p_e)`, `p_o` the share of items with the same label, `p_e = Σ_label a_label b_label` from each
-//! rater's own shares.
+//! **Formula.** `κ = (p_o - p_e)/(1 - p_e)`, `p_o` the share of items with the same label, `p_e = Σ_label a_label
+//! b_label` from each rater's own shares.
 //!
 //! **Source.** Cohen 1960.
 //!

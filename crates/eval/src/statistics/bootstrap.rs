@@ -1,8 +1,8 @@
 //! Intervals of figures that have no formula: draw the items again, with replacement, and look how the figure varies.
 //!
-//! **Formula.** `B` resamples; the standard error is the deviation of their figures (not that over `√B`, which says how well the
-//! bootstrap's own mean is known), the interval reaches from quantile `α/2` to `1 - α/2` of them. Items that come in groups are
-//! drawn by the group.
+//! **Formula.** `B` resamples; the standard error is the deviation of their figures (not that over `√B`, which says how
+//! well the bootstrap's own mean is known), the interval reaches from quantile `α/2` to `1 - α/2` of them. Items that
+//! come in groups are drawn by the group.
 //!
 //! **Source.** Efron 1979; Efron and Tibshirani 1993, chapters 6 and 13; groups: Cameron, Gelbach and Miller 2008.
 
@@ -18,8 +18,8 @@ use crate::random::below;
 pub struct Replicates(Vec<f64>);
 
 impl Replicates {
-    /// The figure of each of `resamples` draws of `count` items: `figure` sees the items drawn, by number. Figures that are not
-    /// numbers (a correlation of constant values) are left out, and [`count`](Self::count) tells.
+    /// The figure of each of `resamples` draws of `count` items: `figure` sees the items drawn, by number. Figures that
+    /// are not numbers (a correlation of constant values) are left out, and [`count`](Self::count) tells.
     pub fn draw(
         count: usize,
         resamples: usize,
@@ -34,8 +34,8 @@ impl Replicates {
         Self::of(figures.collect())
     }
 
-    /// The same by groups: as many groups as there are are drawn, each with all its items. `clusters[i]` names the group of
-    /// item `i`.
+    /// The same by groups: as many groups as there are are drawn, each with all its items. `clusters[i]` names the
+    /// group of item `i`.
     pub fn draw_clusters<C: Ord>(
         clusters: &[C],
         resamples: usize,

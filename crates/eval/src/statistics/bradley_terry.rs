@@ -2,13 +2,14 @@
 //!
 //! **What it fits.** `P(i beats j) = σ(s_i - s_j)` by maximum likelihood, a tie counting half a win for each.
 //!
-//! **When to use it.** To rank more than two systems of which not every pair has met. A system that has never lost has no finite
-//! strength; then there is no fit.
+//! **When to use it.** To rank more than two systems of which not every pair has met. A system that has never lost has
+//! no finite strength; then there is no fit.
 //!
-//! **Formula.** Minorise-maximise: `γ_i ← W_i/Σ_j n_ij/(γ_i + γ_j)` with `γ = e^s`, `W_i` the wins of `i` and `n_ij` the games between
-//! the two, until nothing moves; intervals by drawing the games again. `Elo = 1000 + 400 s/ln 10`.
+//! **Formula.** Minorise-maximise: `γ_i ← W_i/Σ_j n_ij/(γ_i + γ_j)` with `γ = e^s`, `W_i` the wins of `i` and `n_ij`
+//! the games between the two, until nothing moves; intervals by drawing the games again. `Elo = 1000 + 400 s/ln 10`.
 //!
-//! **Source.** Bradley and Terry 1952; Zermelo 1929; Hunter 2004 (convergence); Chiang 2024 (arXiv 2403.04132) for chatbots.
+//! **Source.** Bradley and Terry 1952; Zermelo 1929; Hunter 2004 (convergence); Chiang 2024 (arXiv 2403.04132) for
+//! chatbots.
 
 use rand_chacha::ChaCha8Rng;
 
@@ -27,8 +28,8 @@ pub struct Game {
 const TOLERANCE: f64 = 1e-10;
 const MOST_ITERATIONS: usize = 100_000;
 
-/// The strengths `s` of players `0 .. players`, with mean 0. `None` if some player is not tied to the others by wins in both
-/// directions (Ford's condition), or a game names no player or scores outside `[0, 1]`.
+/// The strengths `s` of players `0 .. players`, with mean 0. `None` if some player is not tied to the others by wins in
+/// both directions (Ford's condition), or a game names no player or scores outside `[0, 1]`.
 pub fn fit(games: &[Game], players: usize) -> Option<Vec<f64>> {
     let mut wins = vec![vec![0.0; players]; players];
     for game in games {

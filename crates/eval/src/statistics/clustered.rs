@@ -1,9 +1,11 @@
-//! The mean of items that come in groups (questions about one passage, samples of one prompt, translations of one item).
+//! The mean of items that come in groups (questions about one passage, samples of one prompt, translations of one
+//! item).
 //!
-//! **Formula.** `√(C/(C - 1)) · √(Σ_c (Σ_{i∈c} (x_i - x̄))²)/n` over `C` clusters, `C - 1` degrees of freedom. With one item a
-//! cluster it is `s/√n`.
+//! **Formula.** `√(C/(C - 1)) · √(Σ_c (Σ_{i∈c} (x_i - x̄))²)/n` over `C` clusters, `C - 1` degrees of freedom. With one
+//! item a cluster it is `s/√n`.
 //!
-//! **Source.** Miller 2024 (arXiv 2411.00640), section 2.2 and appendix A; the factor for few clusters: Cameron and Miller 2015.
+//! **Source.** Miller 2024 (arXiv 2411.00640), section 2.2 and appendix A; the factor for few clusters: Cameron and
+//! Miller 2015.
 
 use std::collections::BTreeMap;
 

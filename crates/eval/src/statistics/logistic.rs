@@ -1,7 +1,8 @@
 //! Logistic regression on a handful of features.
 //!
-//! **Formula.** Maximises `Σ w_i (y_i log σ(x_i·θ) + (1 - y_i) log σ(-x_i·θ))`, with targets anywhere in `[0, 1]`, by Newton's steps
-//! `(Xᵀ W X)⁻¹ Xᵀ(y - p)`, halved while they lead down. There is no penalty and no intercept but one given as a feature.
+//! **Formula.** Maximises `Σ w_i (y_i log σ(x_i·θ) + (1 - y_i) log σ(-x_i·θ))`, with targets anywhere in `[0, 1]`, by
+//! Newton's steps `(Xᵀ W X)⁻¹ Xᵀ(y - p)`, halved while they lead down. There is no penalty and no intercept but one
+//! given as a feature.
 //!
 //! **Source.** McCullagh and Nelder 1989, chapter 4.
 
@@ -43,8 +44,8 @@ fn log_likelihood(observations: &[Observation], coefficients: &[f64]) -> f64 {
     observations.iter().map(of).sum()
 }
 
-/// The coefficients. `None` where there is no single maximum: features that depend on each other, targets that they separate,
-/// observations of different widths, or values that are not numbers.
+/// The coefficients. `None` where there is no single maximum: features that depend on each other, targets that they
+/// separate, observations of different widths, or values that are not numbers.
 pub fn fit(observations: &[Observation]) -> Option<Vec<f64>> {
     let width = observations.first()?.features.len();
     let valid = |observation: &Observation| {

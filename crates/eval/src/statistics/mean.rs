@@ -1,8 +1,8 @@
 //! The mean of independent items, and the mean of such means.
 //!
-//! **Formula.** `s/√n` with the sample deviation `s² = Σ(x - x̄)²/(n - 1)`; the interval is `x̄ ± t_{n-1} s/√n`. A macro average of
-//! `k` means has the error `√(Σ sᵢ²)/k`, a difference of two the error `√(s₁² + s₂²)`, both with the degrees of freedom of
-//! Welch and Satterthwaite, `(Σ sᵢ²)²/Σ(sᵢ⁴/νᵢ)`.
+//! **Formula.** `s/√n` with the sample deviation `s² = Σ(x - x̄)²/(n - 1)`; the interval is `x̄ ± t_{n-1} s/√n`. A
+//! macro average of `k` means has the error `√(Σ sᵢ²)/k`, a difference of two the error `√(s₁² + s₂²)`, both with the
+//! degrees of freedom of Welch and Satterthwaite, `(Σ sᵢ²)²/Σ(sᵢ⁴/νᵢ)`.
 //!
 //! **Source.** Miller 2024 (arXiv 2411.00640), section 2; Welch 1947.
 
@@ -49,7 +49,8 @@ impl Mean {
     }
 }
 
-/// `first - second`, measured on different items. For the same items see [`paired`](super::paired), which is far sharper.
+/// `first - second`, measured on different items. For the same items see [`paired`](super::paired), which is far
+/// sharper.
 pub fn unpaired_difference(first: &Mean, second: &Mean) -> Option<Mean> {
     let [a, b] = [first, second].map(|mean| mean.standard_error.powi(2));
     let fourth = a * a / first.degrees_of_freedom + b * b / second.degrees_of_freedom;

@@ -1,9 +1,9 @@
 //! How far a figure can be trusted, and whether two figures differ.
 //!
-//! Functions take plain values, one an item, and return `None` where the figure does not exist (too few items, a confidence
-//! that is no probability, values that are not numbers) rather than a number that looks like one. Comparisons are between
-//! answers to the *same* items: pairing removes the difficulty of the items from the error and saves two to five times the
-//! items (Miller 2024, arXiv 2411.00640, section 4.2).
+//! Functions take plain values, one an item, and return `None` where the figure does not exist (too few items, a
+//! confidence that is no probability, values that are not numbers) rather than a number that looks like one.
+//! Comparisons are between answers to the *same* items: pairing removes the difficulty of the items from the error and
+//! saves two to five times the items (Miller 2024, arXiv 2411.00640, section 4.2).
 
 pub mod agreement;
 pub mod bootstrap;

@@ -1,7 +1,7 @@
 //! Several tests at once: of twenty tasks without any difference, one shows `p < 0.05`.
 //!
-//! **Formula.** Holm: with `p₍₁₎ ≤ … ≤ p₍ₘ₎`, the adjusted `p₍ᵢ₎ = max_{j ≤ i} min(1, (m - j + 1) p₍ⱼ₎)`. Rejecting those at most `α`
-//! errs anywhere with probability at most `α`, whatever the dependence between the tests.
+//! **Formula.** Holm: with `p₍₁₎ ≤ … ≤ p₍ₘ₎`, the adjusted `p₍ᵢ₎ = max_{j ≤ i} min(1, (m - j + 1) p₍ⱼ₎)`. Rejecting
+//! those at most `α` errs anywhere with probability at most `α`, whatever the dependence between the tests.
 //!
 //! **Source.** Holm 1979.
 

@@ -1,10 +1,11 @@
-//! Gates: has an ability been *kept*? "No significant difference" is no answer, as few items never show one; that the loss is
-//! smaller than a margin is.
+//! Gates: has an ability been *kept*? "No significant difference" is no answer, as few items never show one; that the
+//! loss is smaller than a margin is.
 //!
-//! **Formula.** `H₀: tuned - base ≤ -δ` against more, one-sided at `α`. Scores: `t = (d̄ + δ)/s_d̄`. Right and wrong on the same items:
-//! the score test `z = (b - c + nδ)/√(n(2q - δ(1 + δ)))`, with `b` and `c` the items that only the tuned and only the base model gets
-//! right and `q` the most likely share of the latter under a loss of exactly `δ`, the larger root of
-//! `2n q² - (b + c + (2n - b + c)δ) q + cδ(1 + δ) = 0`. It needs no pair that differs, where the first would divide by 0.
+//! **Formula.** `H₀: tuned - base ≤ -δ` against more, one-sided at `α`. Scores: `t = (d̄ + δ)/s_d̄`. Right and wrong on
+//! the same items: the score test `z = (b - c + nδ)/√(n(2q - δ(1 + δ)))`, with `b` and `c` the items that only the
+//! tuned and only the base model gets right and `q` the most likely share of the latter under a loss of exactly `δ`,
+//! the larger root of `2n q² - (b + c + (2n - b + c)δ) q + cδ(1 + δ) = 0`. It needs no pair that differs, where the
+//! first would divide by 0.
 //!
 //! **Source.** Nam 1997; Tango 1998; Blackwelder 1982 on proving what is meant.
 //!
@@ -47,8 +48,8 @@ pub fn of_scores(difference: &Mean, margin: f64, alpha: f64) -> Option<NonInferi
     Some(NonInferiority { difference: difference.value, p_value, verdict: verdict(t, critical) })
 }
 
-/// From how many of `count` items only the tuned, and only the base model got right. `None` unless these are among the items,
-/// `0 < margin < 1` and `0 < α < 1`.
+/// From how many of `count` items only the tuned, and only the base model got right. `None` unless these are among the
+/// items, `0 < margin < 1` and `0 < α < 1`.
 pub fn of_answers(only_tuned: u64, only_base: u64, count: u64, margin: f64, alpha: f64) -> Option<NonInferiority> {
     if count == 0 || only_tuned + only_base > count || !is_probability(margin) || !is_probability(alpha) {
         return None;

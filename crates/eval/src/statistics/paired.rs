@@ -1,15 +1,16 @@
 //! Two systems that answered the same items.
 //!
-//! **Formulas.** Right or wrong: of `n` items that only one got right, `b` are the first's; under no difference `b` is binomial
-//! with a half (McNemar). Exact: `min(1, 2 P(X ≤ min(b, n - b)))`; mid-p counts the observed outcome half,
-//! `2 P(X ≤ min) - P(X = min)`: the exact test errs far below its level, mid-p close to it. Scores: Student's test of the
-//! differences `d_i`, the bootstrap of their mean, or the permutation test: under no difference each `d_i` could as well be
-//! `-d_i`, and `p` is the share of signs with a sum at least as far from 0, the observed one included.
+//! **Formulas.** Right or wrong: of `n` items that only one got right, `b` are the first's; under no difference `b` is
+//! binomial with a half (McNemar). Exact: `min(1, 2 P(X ≤ min(b, n - b)))`; mid-p counts the observed outcome half, `2
+//! P(X ≤ min) - P(X = min)`: the exact test errs far below its level, mid-p close to it. Scores: Student's test of the
+//! differences `d_i`, the bootstrap of their mean, or the permutation test: under no difference each `d_i` could as
+//! well be `-d_i`, and `p` is the share of signs with a sum at least as far from 0, the observed one included.
 //!
-//! **When to use it.** McNemar for binary scores, Student's for others with a hundred items or more, the permutation test for
-//! few; clusters through [`clustered_mean`](super::clustered::clustered_mean) of [`differences`].
+//! **When to use it.** McNemar for binary scores, Student's for others with a hundred items or more, the permutation
+//! test for few; clusters through [`clustered_mean`](super::clustered::clustered_mean) of [`differences`].
 //!
-//! **Source.** McNemar 1947; Fagerland, Lydersen and Laake 2013 (mid-p); Fisher 1935; Miller 2024 (arXiv 2411.00640), section 4.2.
+//! **Source.** McNemar 1947; Fagerland, Lydersen and Laake 2013 (mid-p); Fisher 1935; Miller 2024 (arXiv 2411.00640),
+//! section 4.2.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;

@@ -1,8 +1,10 @@
-//! What a comparison can see before it is run: the smallest difference that `n` items find, and the items that a difference needs.
+//! What a comparison can see before it is run: the smallest difference that `n` items find, and the items that a
+//! difference needs.
 //!
-//! **Formula.** `δ = (z_{1-α/2} + z_{power}) √(v/n)`, with `v` the variance of one item's contribution: for different items
-//! `σ₁² + σ₂²`, for the same items `σ₁² + σ₂² - 2ρ σ₁ σ₂`, which for right and wrong is `b + c - (b - c)²` with `b`, `c` the shares of
-//! items that only one gets right. With `k` samples an item, `σ²` is the variance between items plus that within over `k`.
+//! **Formula.** `δ = (z_{1-α/2} + z_{power}) √(v/n)`, with `v` the variance of one item's contribution: for different
+//! items `σ₁² + σ₂²`, for the same items `σ₁² + σ₂² - 2ρ σ₁ σ₂`, which for right and wrong is `b + c - (b - c)²` with
+//! `b`, `c` the shares of items that only one gets right. With `k` samples an item, `σ²` is the variance between items
+//! plus that within over `k`.
 //!
 //! **Source.** Miller 2024 (arXiv 2411.00640), section 5.
 

@@ -1,14 +1,15 @@
 //! The share of items that are right.
 //!
-//! **Formula.** Wilson's interval, the `p` with `|p̂ - p| ≤ z √(p(1 - p)/n)`: centre `(p̂ + z²/2n)/(1 + z²/n)`, half-width
-//! `z/(1 + z²/n) · √(p̂(1 - p̂)/n + z²/4n²)`. It never leaves `[0, 1]` and stays open where all items agree.
+//! **Formula.** Wilson's interval, the `p` with `|p̂ - p| ≤ z √(p(1 - p)/n)`: centre `(p̂ + z²/2n)/(1 + z²/n)`,
+//! half-width `z/(1 + z²/n) · √(p̂(1 - p̂)/n + z²/4n²)`. It never leaves `[0, 1]` and stays open where all items agree.
 //!
 //! **Source.** Wilson 1927; Brown, Cai and DasGupta 2001 on why not `p̂ ± z √(p̂(1 - p̂)/n)`.
 
 use super::distribution::normal_quantile;
 use super::{Interval, is_probability};
 
-/// Wilson's interval for `right` of `count` items; a half counts for a tie. `None` unless `0 ≤ right ≤ count` and `count > 0`.
+/// Wilson's interval for `right` of `count` items; a half counts for a tie. `None` unless `0 ≤ right ≤ count` and
+/// `count > 0`.
 pub fn wilson(right: f64, count: usize, confidence: f64) -> Option<Interval> {
     if count == 0 || !(0.0..=count as f64).contains(&right) || !is_probability(confidence) {
         return None;

@@ -1,8 +1,8 @@
 //! Sentences as NLTK's English Punkt model finds them, which published counts rest on.
 //!
-//! A full stop, question or exclamation mark is a candidate where closing punctuation or white space with another word follows.
-//! The words around it decide: abbreviations do not end a sentence unless the next word looks like a beginning, initials and
-//! ordinals do not where it does not.
+//! A full stop, question or exclamation mark is a candidate where closing punctuation or white space with another word
+//! follows. The words around it decide: abbreviations do not end a sentence unless the next word looks like a
+//! beginning, initials and ordinals do not where it does not.
 //!
 //! **Source.** Kiss and Strunk 2006, section 4; the classes of characters are those of NLTK 3.8.
 
@@ -211,8 +211,8 @@ fn with_closing_marks(text: &str, parts: &[Range<usize>]) -> Vec<Range<usize>> {
     sentences
 }
 
-/// The length of the closing marks that begin a part, without and with the white space behind them: the fewest that white space,
-/// a dash or the end of the line follows.
+/// The length of the closing marks that begin a part, without and with the white space behind them: the fewest that
+/// white space, a dash or the end of the line follows.
 fn closing_marks(part: &str) -> Option<(usize, usize)> {
     let count = part.bytes().take_while(|mark| b"\"')]}".contains(mark)).count();
     (1..=count).find_map(|marks| {
