@@ -59,6 +59,8 @@ fn published_accuracies_and_every_verdict() {
     assert_eq!(differences, ["1122 keywords:letter_frequency strict: true"]);
     let ours = Followed::of(strict.iter().map(Vec::as_slice));
     assert_eq!((ours.prompts, ours.all_prompts, ours.instructions, ours.all_instructions), (417, 541, 698, 834));
+    let loose = Followed::of(loose.iter().map(Vec::as_slice));
+    assert_eq!((loose.prompts, loose.instructions), (431, 714));
     for (prompt, verdicts) in prompts.iter().zip(&mut strict) {
         if prompt.key == 1122 {
             verdicts.clone_from(&prompt.strict);

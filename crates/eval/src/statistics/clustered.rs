@@ -28,7 +28,7 @@ pub fn clustered_mean<C: Ord>(values: &[f64], clusters: &[C]) -> Option<Mean> {
     let groups = sums.len() as f64;
     let squares: f64 = sums.values().map(|sum| sum * sum).sum();
     let standard_error = (groups / (groups - 1.0) * squares).sqrt() / count as f64;
-    Some(Mean { value, standard_error, degrees_of_freedom: groups - 1.0, count })
+    standard_error.is_finite().then_some(Mean { value, standard_error, degrees_of_freedom: groups - 1.0, count })
 }
 
 #[cfg(test)]

@@ -23,7 +23,8 @@ pub(super) fn t_quantile(probability: f64, degrees_of_freedom: f64) -> f64 {
 
 /// `P(T > t)`: for positive `t` half of `I_{ν/(ν + t²)}(ν/2, 1/2)`.
 pub(super) fn t_upper_tail(t: f64, degrees_of_freedom: f64) -> f64 {
-    if !degrees_of_freedom.is_finite() {
+    // What is no number has no tail, and the incomplete beta function would not say so.
+    if t.is_nan() || !degrees_of_freedom.is_finite() {
         return normal_upper_tail(t);
     }
     if t.is_infinite() {

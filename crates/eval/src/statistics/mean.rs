@@ -29,7 +29,10 @@ impl Mean {
         let n = count as f64;
         let value = values.iter().sum::<f64>() / n;
         let variance = values.iter().map(|x| (x - value).powi(2)).sum::<f64>() / (n - 1.0);
-        Some(Self { value, standard_error: (variance / n).sqrt(), degrees_of_freedom: n - 1.0, count })
+        let standard_error = (variance / n).sqrt();
+        // Sums of finite values may overflow.
+        let mean = Self { value, standard_error, degrees_of_freedom: n - 1.0, count };
+        standard_error.is_finite().then_some(mean)
     }
 
     /// Student's interval.
@@ -107,6 +110,9 @@ mod tests {
     fn what_has_no_error_is_refused() {
         assert_eq!(Mean::of(&[1.0]), None);
         assert_eq!(Mean::of(&[1.0, f64::NAN]), None);
+        assert_eq!(Mean::of(&[f64::MAX, f64::MAX]), None);
+        let unknown = Mean { value: f64::NAN, standard_error: 1.0, degrees_of_freedom: 3.0, count: 4 };
+        assert!(unknown.two_sided_p(0.0).is_nan());
         assert_eq!(macro_average(&[]), None);
         let mean = Mean::of(&[1.0, 2.0]).unwrap();
         assert_eq!([mean.interval(0.0), mean.interval(1.0), mean.interval(f64::NAN)], [None; 3]);

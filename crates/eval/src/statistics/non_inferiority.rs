@@ -51,7 +51,8 @@ pub fn of_scores(difference: &Mean, margin: f64, alpha: f64) -> Option<NonInferi
 /// From how many of `count` items only the tuned, and only the base model got right. `None` unless these are among the
 /// items, `0 < margin < 1` and `0 < α < 1`.
 pub fn of_answers(only_tuned: u64, only_base: u64, count: u64, margin: f64, alpha: f64) -> Option<NonInferiority> {
-    if count == 0 || only_tuned + only_base > count || !is_probability(margin) || !is_probability(alpha) {
+    let differing = only_tuned.checked_add(only_base)?;
+    if count == 0 || differing > count || !is_probability(margin) || !is_probability(alpha) {
         return None;
     }
     let [n, b, c] = [count, only_tuned, only_base].map(|count| count as f64);
