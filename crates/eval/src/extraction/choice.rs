@@ -80,12 +80,17 @@ fn occurrences(text: &str, options: &[&str]) -> impl Iterator<Item = (usize, std
                 .filter(|(_, span)| bounded(span.start, span.end)),
         );
     }
-    let inside = |span: &std::ops::Range<usize>, other: &std::ops::Range<usize>| {
-        other.start <= span.start && span.end <= other.end && other.len() > span.len()
-    };
-    let outer: Vec<_> =
-        found.iter().filter(|(_, span)| !found.iter().any(|(_, other)| inside(span, other))).cloned().collect();
-    outer.into_iter()
+    // A longer option begins no later and comes first; what ends within the one that reaches farthest is inside it.
+    found.sort_by_key(|(_, span)| (span.start, std::cmp::Reverse(span.end)));
+    let mut farthest = 0..0;
+    found.retain(|(_, span)| {
+        let inside = span.end <= farthest.end && span.len() < farthest.len();
+        if span.end > farthest.end {
+            farthest = span.clone();
+        }
+        !inside
+    });
+    found.into_iter()
 }
 
 /// "A dog", "I think": a capital that begins a phrase.

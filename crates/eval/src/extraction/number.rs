@@ -63,7 +63,11 @@ pub fn extract(text: &str) -> Option<Extracted<Number>> {
     if let Some((answer, span)) = hashes.or_else(last_line) {
         return Some(Extracted::new(answer, Rung::Strict, span));
     }
-    let stated = STATEMENT.find_iter(text).filter_map(|mark| stated_number(text, mark.end())).last();
+    let marks: Vec<Range<usize>> = STATEMENT.find_iter(text).map(|mark| mark.range()).collect();
+    let stated = (0..marks.len()).rev().find_map(|at| {
+        let end = marks.get(at + 1).map_or(text.len(), |next| next.start);
+        stated_number(&text[..end], marks[at].end)
+    });
     let boxed = || {
         last_boxed(text).and_then(|span| numbers(&text[span.clone()]).last().map(|found| shifted(found, span.start)))
     };
@@ -81,7 +85,8 @@ fn first_number(text: &str, start: usize) -> Option<(Number, Range<usize>)> {
     numbers(line_from(text, start)).next().map(|found| shifted(found, start))
 }
 
-/// Of "5 + 3 = 8" the 8, of "8 apples, 3 more than before" the 8.
+/// What a statement from `start` to the end of the text says: of "5 + 3 = 8" the 8, of "8 apples, 3 more than before"
+/// the 8.
 fn stated_number(text: &str, start: usize) -> Option<(Number, Range<usize>)> {
     let line = line_from(text, start);
     let sentence = line.find(". ").map_or(line, |end| &line[..end]);
