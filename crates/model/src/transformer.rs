@@ -16,7 +16,7 @@ use crate::norm::NormLayer;
 use crate::output_projection::{Head, KeptHead};
 use crate::tensor::Tensor;
 use crate::training::EagerUpdate;
-use crate::tuning::{MomentType, Tuning};
+use crate::tuning::{MomentType, Tuning, WeightType};
 use crate::value_head::{KeptValues, ValueHead};
 use crate::weights::{LoadedModel, WeightSource};
 use crate::{ModelError, arch::Linear};
@@ -34,6 +34,8 @@ pub struct TransformerOptions {
     /// Keep only the input of each block for the backward pass, which then computes the block a second time (Chen 2016,
     /// "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174). Gradients have the same bits.
     pub activation_checkpointing: bool,
+    /// What the weights of a model that is not trained are kept in.
+    pub weights: WeightType,
 }
 
 /// A decoder-only transformer on a backend.
@@ -97,6 +99,12 @@ impl<B: Backend> Transformer<B> {
     ) -> Result<Self, ModelError> {
         let LoadedModel { arch, config, weights, text, source } = model;
         check_tuning(&arch, &tuning)?;
+        if options.weights == WeightType::Int8 && tuning != Tuning::Frozen {
+            return Err(invalid(
+                "weights of eight bits cannot be trained",
+                "train with weights as computed, and use int8 to generate with the result",
+            ));
+        }
         check_shapes(&arch, weights.as_ref())?;
         let builder = Builder {
             backend: &backend,
@@ -104,14 +112,13 @@ impl<B: Backend> Transformer<B> {
             weights: weights.as_ref(),
             tuning: &tuning,
             moments: options.moments,
+            weight_type: options.weights,
             seed,
         };
         let full = tuning == Tuning::Full;
         let directions = if tuning == Tuning::Frozen { Directions::Forward } else { Directions::Both };
         let mut embedding = builder.tensor(arch.embedding_name(), full)?;
-        let prepare = |table: &Tensor<B>| {
-            LinearWeight::Frozen(backend.prepare(&table.value, arch.vocabulary, arch.hidden, directions))
-        };
+        let prepare = |table: &Tensor<B>| builder.frozen(&table.value, arch.vocabulary, arch.hidden, directions);
         let head = match (arch.tied, full) {
             (true, true) => Head::Embedding,
             // A model with a scalar head predicts tokens only while it is checked: not worth a second form of the table.

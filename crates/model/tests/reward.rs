@@ -15,6 +15,7 @@ const OPTIONS: TransformerOptions = TransformerOptions {
     value_head: true,
     keep_reference: false,
     activation_checkpointing: false,
+    weights: camelid_model::WeightType::Computed,
 };
 
 fn cpu(threads: usize) -> Cpu {

@@ -13,6 +13,7 @@ const OPTIONS: TransformerOptions = TransformerOptions {
     value_head: true,
     keep_reference: false,
     activation_checkpointing: false,
+    weights: camelid_model::WeightType::Computed,
 };
 const WANT: Want = Want {
     gradients: true,

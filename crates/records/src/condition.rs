@@ -146,6 +146,7 @@ mod tests {
         };
         PreferenceRecord::Ranked(Preference {
             responses: responses.iter().enumerate().map(response).collect(),
+            reference: None,
             margin: None,
             confidence: None,
             implicit_prompt: false,

@@ -12,6 +12,10 @@ use crate::{Conversation, Format, Message, Provenance, Record, Reject, Role};
 pub struct Preference {
     /// Best first, at least two, not all of one rank.
     pub responses: Vec<RankedResponse>,
+    /// An answer that is compared with none of them, such as the target of supervised tuning (Zhao 2023, SLiC-HF); never one of
+    /// the responses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Record>,
     /// How much better the best is than the next, where the data says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,

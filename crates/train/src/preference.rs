@@ -90,7 +90,8 @@ fn groups(
                 score: ranking.scores.get(index).copied().flatten(),
             });
         }
-        groups.push(Group { responses, pairs: ranking.pairs.clone(), margin: ranking.margin });
+        let reference_answer = if ranking.has_reference_answer { responses.pop() } else { None };
+        groups.push(Group { responses, pairs: ranking.pairs.clone(), reference_answer, margin: ranking.margin });
     }
     Ok(groups)
 }

@@ -12,7 +12,7 @@ use crate::rollout::{Rollout, Rollouts};
 /// What is drawn, shuffled and counted as one: a record, or the responses to one prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Example {
-    /// A record's one sequence; or each response behind its prompt, best first.
+    /// A record's one sequence; or each response behind its prompt, best first, and then a reference answer where the method reads one.
     pub sequences: Vec<Encoded>,
     pub label: Label,
 }
@@ -84,6 +84,8 @@ pub struct Ranking {
     pub margin: f64,
     /// `Σ log π_ref` of each sequence, where it was had with the sequences; empty: the task's reference policy says.
     pub reference: Vec<f64>,
+    /// The last sequence is no response but a reference answer, which is compared with none.
+    pub has_reference_answer: bool,
 }
 
 impl From<Encoded> for Example {

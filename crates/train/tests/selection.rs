@@ -197,9 +197,34 @@ fn a_pool_is_part_of_the_checkpoint() {
     assert_eq!(answers(&after), Some(128.0));
 }
 
+/// Quark asks for the best, in training and in validation, and learns each answer behind the label of its bin.
+#[test]
+fn answers_stand_behind_the_label_of_their_bin() {
+    let (mut engine, prompts) = (Table::that_ends(Fault::None), prompts(true));
+    let rolled = roll(&mut quark(1.0), &mut engine, &prompts, 0);
+    let learned = rolled.examples.iter().flat_map(|example| {
+        let Label::Sampled(rollouts) = &example.label else { panic!("not sampled") };
+        example.sequences.iter().map(|sequence| sequence.tokens[2]).zip(rollouts.iter().map(|rollout| rollout.reward))
+    });
+    let learned: Vec<(u32, f64)> = learned.collect();
+    assert_eq!(learned.len(), 12 * 8);
+    for (label, reward) in &learned {
+        assert!((LABELS..LABELS + BINS).contains(label));
+        assert!(learned.iter().all(|(other, less)| other >= label || less < reward), "{learned:?}");
+    }
+    engine.insist(LABELS + BINS - 1, 2);
+    for purpose in [Purpose::Training, Purpose::Evaluation] {
+        assert_eq!(metric(&roll_for(purpose, &mut quark(1.0), &mut engine, &prompts, 1), "reward"), Some(1.0));
+    }
+}
+
 fn roll(task: &mut dyn Task, engine: &mut Table, prompts: &[Example], step: u64) -> Rolled {
+    roll_for(Purpose::Training, task, engine, prompts, step)
+}
+
+fn roll_for(purpose: Purpose, task: &mut dyn Task, engine: &mut Table, prompts: &[Example], step: u64) -> Rolled {
     let examples: Vec<&Example> = prompts.iter().collect();
-    let round = Round { examples: &examples, step, purpose: Purpose::Training, token_budget: 64 };
+    let round = Round { examples: &examples, step, purpose, token_budget: 64 };
     task.roll_out(engine, &round).unwrap().unwrap()
 }
 

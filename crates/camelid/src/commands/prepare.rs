@@ -4,7 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use camelid_records::{
-    Dataset, PreferenceSet, Provenance, Record, Reject, Role, condition_messages, conditioned, read, read_preferences,
+    Dataset, PreferenceRecord, PreferenceSet, Provenance, Record, Reject, Role, condition_messages, conditioned, read,
+    read_preferences,
 };
 use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_all, pack};
 use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
@@ -103,14 +104,21 @@ impl Reader<'_> {
                 self.prompts(sources, rollout.answer_tokens, rollout.needs_expected(), report)
             }
             Objective::Preference(loss) => {
-                let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
-                self.preferences(sources, wanted, report)
+                let reference_answers = loss.reads_reference_answer();
+                let grouped = Wanted::Groups { pairs: loss.pairs, reference_answers };
+                let wanted = if loss.is_unpaired() { Wanted::Single } else { grouped };
+                self.preferences(sources, wanted, loss.name, report)
             }
             Objective::Reward(RewardPlan::BradleyTerry { pairs, .. }) => {
-                self.preferences(sources, Wanted::Groups(*pairs), report)
+                let wanted = Wanted::Groups { pairs: *pairs, reference_answers: false };
+                self.preferences(sources, wanted, "a reward model", report)
             }
-            Objective::Reward(RewardPlan::Outcome) => self.preferences(sources, Wanted::Single, report),
-            Objective::Reward(RewardPlan::Process) => self.preferences(sources, Wanted::Steps, report),
+            Objective::Reward(RewardPlan::Outcome) => {
+                self.preferences(sources, Wanted::Single, "a reward model", report)
+            }
+            Objective::Reward(RewardPlan::Process) => {
+                self.preferences(sources, Wanted::Steps, "a reward model", report)
+            }
         }
     }
 
@@ -243,6 +251,9 @@ impl Reader<'_> {
         let (format, read, rejects) = if let Some(condition) = &self.stage.condition {
             let PreferenceSet { format, records, mut rejects } =
                 read_preferences(&source.path, &source.read_options())?;
+            if let Some(line) = on_reference_answers(&records, "a conditioned demonstration", false) {
+                report(&line);
+            }
             let (records, refused) = condition.apply(records);
             rejects.extend(refused);
             (format, records, rejects)
@@ -260,6 +271,7 @@ impl Reader<'_> {
         &mut self,
         sources: &[DataSource],
         wanted: Wanted,
+        reader: &str,
         report: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Vec<Example>> {
         let mut records = Vec::new();
@@ -270,6 +282,10 @@ impl Reader<'_> {
             self.rows += read.len() + rejects.len();
             records.extend(read);
             self.rejects.extend(rejects);
+        }
+        let read = matches!(wanted, Wanted::Groups { reference_answers: true, .. });
+        if let Some(line) = on_reference_answers(&records, reader, read) {
+            report(&line);
         }
         let mut random = stream(self.plan.seed, "pairs");
         let mut pick = |count: usize| below(&mut random, count);
@@ -343,6 +359,23 @@ fn too_long(tokens: usize, longest: usize) -> (String, &'static str) {
 
 fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
     format!("{}: {records} records as {format}, {refused} rows refused", source.path.display())
+}
+
+/// What becomes of the records' reference answers under `reader`, a loss or what else takes them; nothing where it has no say.
+fn on_reference_answers(records: &[PreferenceRecord], reader: &str, read: bool) -> Option<String> {
+    let referenced = |record: &&PreferenceRecord| match record {
+        PreferenceRecord::Ranked(preference) => preference.reference.is_some(),
+        PreferenceRecord::Unpaired(_) | PreferenceRecord::Stepwise(_) => false,
+    };
+    let (count, all) = (records.iter().filter(referenced).count(), records.len());
+    match (read, count) {
+        (true, 0) => Some(format!("{reader} keeps chosen answers likely, as no record has a `reference` answer")),
+        (true, _) => Some(format!(
+            "{reader} keeps the `reference` answers of {count} of {all} records likely, and the chosen ones of the others"
+        )),
+        (false, 0) => None,
+        (false, _) => Some(format!("{count} of {all} records have a `reference` answer, which {reader} does not read")),
+    }
 }
 
 fn summary(rejects: &[Reject]) -> String {

@@ -24,10 +24,12 @@ use super::task::StageTask;
 use super::watch::Watch;
 use crate::cli::RunArgs;
 use crate::recipe::{self, Objective, Plan, StagePlan};
+use crate::report::write_report;
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 10] = [
+const OUTPUTS: [&str; 11] = [
+    "report.html",
     "reward_report.json",
     "checkpoints",
     "reference.jsonl",
@@ -41,7 +43,7 @@ const OUTPUTS: [&str; 10] = [
 ];
 
 /// Exit code of a run that was asked to stop, as shells give it for Ctrl-C.
-const STOPPED: u8 = 130;
+pub(crate) const STOPPED: u8 = 130;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let spec = recipe::read(&args.recipe.recipe, &args.recipe.set)?;
@@ -54,7 +56,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             eprintln!("stage {} of {}: {}", index + 1, plan.stages.len(), directory.display());
         }
         let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, requests: &requests };
-        match run.run(args)? {
+        let result = run.run(args)?;
+        if result.is_some() {
+            report(&directory);
+        }
+        match result {
             // A reward model judges; the next stage goes on with what there was before.
             Some(_) if stage.objective.is_reward() => {}
             Some(result) => model = result.display().to_string(),
@@ -62,12 +68,23 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             None => return Ok(ExitCode::from(STOPPED)),
         }
     }
+    if plan.stages.len() > 1 {
+        report(&plan.directory);
+    }
     if plan.stages.last().is_some_and(|stage| stage.objective.is_reward()) {
         eprintln!("\nTry it:  camelid score {} FILE", plan.directory.display());
     } else {
         eprintln!("\nTry it:  camelid chat {}", plan.directory.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the page of what happened. A run is not worth less for want of it.
+fn report(directory: &Path) {
+    match write_report(directory) {
+        Ok(path) => eprintln!("the report is {}", path.display()),
+        Err(error) => eprintln!("warning: no report: {error:#}"),
+    }
 }
 
 /// A run of one stage is its own directory; several have one each inside it.

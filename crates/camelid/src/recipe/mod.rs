@@ -18,7 +18,7 @@ mod view;
 
 pub(crate) use expert_iteration::BuiltIteration;
 pub(crate) use loss::Built;
-pub(crate) use parse::read;
+pub(crate) use parse::{read, read_toml};
 pub(crate) use ppo::PpoPlan;
 pub(crate) use resolve::{Objective, Plan, StagePlan, resolve};
 pub(crate) use reward::RewardPlan;
@@ -38,5 +38,10 @@ pub(crate) struct RecipeError {
 impl RecipeError {
     pub(crate) fn new(place: String, what: String, fix: impl Into<String>) -> Self {
         Self { place, what, fix: fix.into() }
+    }
+
+    /// With what the place is part of.
+    pub(crate) fn within(self, whole: &str) -> Self {
+        Self { place: format!("{whole}: {}", self.place), ..self }
     }
 }

@@ -89,6 +89,7 @@ impl StagePlan {
             value_head: self.objective.is_reward(),
             // Either is the engine's one copy.
             keep_reference: self.copies_reference() || self.training.ema.is_some(),
+            ..TransformerOptions::default()
         }
     }
 

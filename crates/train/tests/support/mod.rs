@@ -96,6 +96,11 @@ impl Table {
         table
     }
 
+    /// Makes `next` all but certain after `token`.
+    pub(crate) fn insist(&mut self, token: u32, next: u32) {
+        self.logits[token as usize * VOCABULARY + next as usize] += 30.0;
+    }
+
     fn distribution(&self, token: usize) -> Vec<f64> {
         softmax(&self.logits, token)
     }
