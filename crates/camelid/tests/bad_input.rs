@@ -193,11 +193,11 @@ cases! {
     ppo_kl_horizon_without_target: |workshop| ppo(workshop, "kl = { horizon = 100 }\n");
     ppo_kl_target_of_0: |workshop| ppo(workshop, "kl = { target = 0 }\n");
     ppo_kl_that_cannot_adapt: |workshop| ppo(workshop, "kl = { coefficient = 0, target = 6 }\n");
-    ppo_value_model_missing: |workshop| ppo(workshop, "value_model = \"./nothing\"\n");
+    ppo_value_model_missing: |workshop| ppo(workshop, "answer_tokens = 8\nvalue_model = \"./nothing\"\n");
     ppo_value_model_of_another_vocabulary: |workshop| {
         write_model(&workshop.path("other"));
         workshop.edit_json("other/tokenizer.json", |t| t["added_tokens"][3]["content"] = json!("<|turn|>"));
-        ppo(workshop, "value_model = \"other\"\n")
+        ppo(workshop, "answer_tokens = 8\nvalue_model = \"other\"\n")
     };
     ppo_value_learning_rate_of_0: |workshop| ppo(workshop, "value_learning_rate = 0\n");
     ppo_value_coefficient_of_0: |workshop| ppo(workshop, "value_coefficient = 0\n");
