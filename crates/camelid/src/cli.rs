@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use camelid_model::WeightType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::recipe::MomentSpec;
@@ -219,6 +220,29 @@ pub(crate) struct SamplingArgs {
     pub(crate) seed: u64,
 }
 
+/// What a model that only generates is kept in.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct WeightArgs {
+    /// What weights are kept in: as they are computed with, or as 8-bit numbers, which are read faster and round a little more
+    #[arg(long, value_enum, default_value_t = WeightChoice::Computed)]
+    pub(crate) weights: WeightChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WeightChoice {
+    Computed,
+    Int8,
+}
+
+impl From<WeightChoice> for WeightType {
+    fn from(choice: WeightChoice) -> Self {
+        match choice {
+            WeightChoice::Computed => Self::Computed,
+            WeightChoice::Int8 => Self::Int8,
+        }
+    }
+}
+
 /// Precision and threads.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MachineArgs {
@@ -251,6 +275,8 @@ pub(crate) struct ChatArgs {
     pub(crate) message: Option<String>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
@@ -302,6 +328,8 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     #[command(flatten)]
+    pub(crate) weights: WeightArgs,
+    #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
 
@@ -326,6 +354,8 @@ pub(crate) struct ServeArgs {
     pub(crate) allow_weight_updates: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
@@ -372,6 +402,9 @@ pub(crate) enum Bench {
         /// What the optimiser's moments are kept in
         #[arg(long, value_enum, default_value_t = MomentSpec::F32)]
         moments: MomentSpec,
+        /// Compute each block again in the backward pass instead of keeping its activations
+        #[arg(long)]
+        activation_checkpointing: bool,
         /// Sequences of a batch
         #[arg(long, default_value_t = 4)]
         sequences: usize,
@@ -405,6 +438,8 @@ pub(crate) enum Bench {
         tokens: usize,
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        weights: WeightArgs,
         #[command(flatten)]
         machine: MachineArgs,
     },

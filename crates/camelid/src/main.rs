@@ -79,7 +79,18 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => commands::serve::run(&args)?,
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
-        Command::Bench(Bench::Step { model, tune, rank, moments, sequences, length, steps, json, machine }) => {
+        Command::Bench(Bench::Step {
+            model,
+            tune,
+            rank,
+            moments,
+            activation_checkpointing,
+            sequences,
+            length,
+            steps,
+            json,
+            machine,
+        }) => {
             let model = model.as_str();
             let machine = &machine;
             commands::bench_step::run(&StepBench {
@@ -87,6 +98,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 tune,
                 rank,
                 moments,
+                activation_checkpointing,
                 sequences,
                 length,
                 steps,
@@ -94,9 +106,18 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 machine,
             })?;
         }
-        Command::Bench(Bench::Decode { model, prompt, prompts, samples, tokens, json, machine }) => {
+        Command::Bench(Bench::Decode { model, prompt, prompts, samples, tokens, json, weights, machine }) => {
             let (model, machine) = (model.as_str(), &machine);
-            commands::bench_decode::run(&DecodeBench { model, prompt, prompts, samples, tokens, json, machine })?;
+            commands::bench_decode::run(&DecodeBench {
+                model,
+                prompt,
+                prompts,
+                samples,
+                tokens,
+                json,
+                weights,
+                machine,
+            })?;
         }
         Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
         Command::Export(args) => commands::export::run(&args)?,

@@ -94,7 +94,7 @@ fn pair_losses_are_those_of_trl() {
     let groups: Vec<Group> = (0..3)
         .map(|pair| {
             let responses = sides.iter().map(|side| side[pair].clone()).collect();
-            Group { responses, pairs: vec![(0, 1)], margin: 0.0 }
+            Group { responses, pairs: vec![(0, 1)], ..Group::default() }
         })
         .collect();
     for (name, method) in pairs() {

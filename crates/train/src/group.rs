@@ -3,16 +3,17 @@
 use camelid_model::{Engine, Want};
 use camelid_objectives::reinforcement::group::{self, Deviation};
 use camelid_objectives::reinforcement::policy_gradient::{self, PolicyGradient};
-use camelid_objectives::reinforcement::rloo;
-use camelid_objectives::reinforcement::shaping::{self, Shaping};
-use camelid_objectives::{Metric, Outcome, Reduced};
+use camelid_objectives::reinforcement::shaping::{Shaped, Shaping};
+use camelid_objectives::reinforcement::{reinforce_plus_plus, remax, rloo};
+use camelid_objectives::{Metric, Outcome};
 use camelid_text::Forest;
 
 use crate::TrainError;
 use crate::policy::Tokens;
 use crate::preference::in_target_order;
-use crate::rollout::{RolledOut, Rollout, Rollouts, Sampled, rollouts, token_log_probs};
-use crate::task::{Example, Label, Purpose, Rolled, Round, Task, targets_of_branches};
+use crate::rollout::{Evaluation, RolledOut, Rollouts, judged, rollouts};
+use crate::round::{example, objective, refer, reward, rollouts_mut};
+use crate::task::{Example, Purpose, Rolled, Round, Task, targets_of_branches};
 
 /// What a sampled answer is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,64 +22,110 @@ pub enum Baseline {
     Group(Deviation),
     /// The mean of the group's other answers (RLOO).
     LeaveOneOut,
+    /// What the most likely answer to the prompt is worth (`ReMax`).
+    Greedy,
+    /// What tokens of the step have to expect on average, divided by their deviation (REINFORCE++).
+    Step {
+        /// First, what an answer is given is taken relative to the mean of its group.
+        of_groups: bool,
+    },
 }
 
 /// Prompts under a policy-gradient method.
 pub struct GroupTask {
     pub method: PolicyGradient,
     pub baseline: Baseline,
-    /// Of the answer as a whole; a KL penalty belongs to the method's loss.
+    /// A KL penalty is either here, in the reward, or in the method's loss.
     pub shaping: Shaping,
+    /// The forward pass that is the reference policy; asked only where there is a penalty.
+    pub reference: Want,
     pub rollouts: Rollouts,
 }
 
 impl GroupTask {
-    fn advantages(&self, rewards: &[Vec<f64>]) -> (Vec<Vec<f64>>, Vec<Metric>) {
+    /// Fills in advantages.
+    fn judge(
+        &mut self,
+        engine: &mut dyn Engine,
+        round: &Round<'_>,
+        examples: &mut [Example],
+        shaped: &[Shaped],
+    ) -> Result<Vec<Metric>, TrainError> {
+        let rewards = in_groups(examples, shaped.iter().map(|shaped| shaped.total));
         let deviation = match self.baseline {
             Baseline::Group(deviation) => deviation,
-            Baseline::LeaveOneOut => Deviation::One,
+            _ => Deviation::One,
         };
-        let groups = group::advantages(rewards, deviation);
-        match self.baseline {
-            Baseline::Group(_) => (groups.advantages, groups.metrics),
-            Baseline::LeaveOneOut => (rewards.iter().map(|group| rloo::advantages(group)).collect(), groups.metrics),
+        let groups = group::advantages(&rewards, deviation);
+        let advantages: Vec<Vec<f64>> = match self.baseline {
+            Baseline::Group(_) => on_all_tokens(examples, groups.advantages.concat()),
+            Baseline::LeaveOneOut => {
+                on_all_tokens(examples, rewards.iter().flat_map(|group| rloo::advantages(group)).collect())
+            }
+            // An evaluation learns nothing.
+            Baseline::Greedy if round.purpose == Purpose::Evaluation => Vec::new(),
+            Baseline::Greedy => {
+                let greedy = self.greedy(engine, round)?;
+                let baselines = greedy.iter().zip(&rewards).flat_map(|(&greedy, group)| vec![greedy; group.len()]);
+                let answers = rollouts_mut(examples).zip(baselines);
+                let advantages = answers.map(|(rollout, greedy)| {
+                    remax::advantages(&rollout.rewards, &vec![1.0; rollout.rewards.len()], greedy)
+                });
+                advantages.collect()
+            }
+            Baseline::Step { of_groups } => {
+                let mut scores = in_groups(examples, shaped.iter().map(|shaped| shaped.total - shaped.non_score));
+                let mut rewards: Vec<Vec<f64>> =
+                    rollouts_mut(examples).map(|rollout| rollout.rewards.clone()).collect();
+                if of_groups {
+                    let before = scores.concat();
+                    scores.iter_mut().for_each(|group| reinforce_plus_plus::subtract_group_mean(group));
+                    for ((rewards, after), before) in rewards.iter_mut().zip(scores.concat()).zip(before) {
+                        // Where the answer's score stands.
+                        if let Some(last) = rewards.last_mut() {
+                            *last += after - before;
+                        }
+                    }
+                }
+                let weights: Vec<Vec<f32>> = rewards.iter().map(|rewards| vec![1.0; rewards.len()]).collect();
+                reinforce_plus_plus::advantages(&rewards, &weights.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            }
+        };
+        for (rollout, advantages) in rollouts_mut(examples).zip(advantages) {
+            rollout.advantages = advantages;
         }
+        Ok(groups.metrics)
     }
 
-    /// What an answer counts in all.
-    fn total(&self, answer: &Sampled) -> f64 {
-        let weights = vec![1.0; answer.log_probs.len()];
-        let sampled = shaping::Sampled {
-            log_probs: &answer.log_probs,
-            reference: &[],
-            weights: &weights,
-            score: answer.given.score,
-            ended: answer.ended,
-            steps: &answer.given.steps,
-        };
-        shaping::shape(&self.shaping, &sampled).total
+    /// What the most likely answer to each prompt is worth.
+    fn greedy(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<Vec<f64>, TrainError> {
+        let answers = self.rollouts.greedy(engine, round)?;
+        let mut examples: Vec<Example> = answers.groups.into_iter().map(example).collect();
+        Ok(reward(&mut examples, &self.shaping).into_iter().map(|shaped| shaped.total).collect())
     }
 }
 
 impl Task for GroupTask {
     fn roll_out(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<Option<Rolled>, TrainError> {
         let RolledOut { groups, mut metrics } = self.rollouts.sample(engine, round)?;
-        let rewards: Vec<Vec<f64>> =
-            groups.iter().map(|group| group.iter().map(|answer| self.total(answer)).collect()).collect();
-        let (advantages, figures) = self.advantages(&rewards);
-        metrics.extend(figures);
-        let rolled = groups.into_iter().zip(rewards.into_iter().zip(advantages));
-        let mut examples: Vec<Example> =
-            rolled.map(|(group, (rewards, advantages))| example(group, &rewards, &advantages)).collect();
-        if self.method.kl.is_some() && round.purpose == Purpose::Training {
-            let want = Want { without_adapter: true, ..Want::default() };
-            let references = token_log_probs(engine, &examples.iter().collect::<Vec<_>>(), want, round.token_budget)?;
-            for (example, references) in examples.iter_mut().zip(references) {
-                let Label::Sampled(rollouts) = &mut example.label else { continue };
-                rollouts.iter_mut().zip(references).for_each(|(rollout, reference)| rollout.reference = reference);
-            }
+        let mut examples: Vec<Example> = groups.into_iter().map(example).collect();
+        let training = round.purpose == Purpose::Training;
+        let penalised = self.method.kl.is_some() || self.shaping.kl_coefficient > 0.0;
+        // Only what was drawn says how far the policy is from its reference.
+        let drawn = training || self.rollouts.drawing.evaluation == Evaluation::Sampled;
+        if penalised && drawn {
+            refer(engine, &mut examples, self.reference, round.token_budget)?;
         }
+        // Held-out answers are judged by what they are given.
+        let kl_coefficient = if training { self.shaping.kl_coefficient } else { 0.0 };
+        let shaped = reward(&mut examples, &Shaping { kl_coefficient, ..self.shaping });
+        metrics.extend(objective(&examples, &shaped, drawn));
+        metrics.extend(self.judge(engine, round, &mut examples, &shaped)?);
         Ok(Some(Rolled { examples, metrics }))
+    }
+
+    fn rollouts(&mut self) -> Option<&mut Rollouts> {
+        Some(&mut self.rollouts)
     }
 
     fn score(
@@ -88,12 +135,10 @@ impl Task for GroupTask {
         forest: &Forest,
         want: Want,
     ) -> Result<Outcome, TrainError> {
-        let rollouts = rollouts(examples)?;
         if !want.gradients {
-            // Held-out prompts are judged by what the policy answers, so a lower "loss" is a higher reward.
-            let sum: f64 = rollouts.iter().map(|rollout| -rollout.reward).sum();
-            return Ok(Outcome { loss: Reduced::new(sum, rollouts.len() as f64), ..Outcome::default() });
+            return judged(examples);
         }
+        let rollouts = rollouts(examples)?;
         let wants_entropy = self.method.entropy_coefficient != 0.0;
         let scores = engine.forward(forest, Want { entropy: wants_entropy, ..want })?;
         let targets = targets_of_branches(forest);
@@ -104,14 +149,14 @@ impl Task for GroupTask {
     }
 }
 
-/// A prompt's answers, ready to be trained on.
-fn example(group: Vec<Sampled>, rewards: &[f64], advantages: &[f64]) -> Example {
-    let rollout = |(answer, (&reward, &advantage)): (&Sampled, (&f64, &f64))| Rollout {
-        log_probs: answer.log_probs.clone(),
-        advantages: vec![advantage; answer.log_probs.len()],
-        reward,
-        ..Rollout::default()
-    };
-    let label = Label::Sampled(group.iter().zip(rewards.iter().zip(advantages)).map(rollout).collect());
-    Example { sequences: group.into_iter().map(|answer| answer.sequence).collect(), label }
+/// One figure for each answer, those to one prompt together.
+fn in_groups(examples: &[Example], figures: impl IntoIterator<Item = f64>) -> Vec<Vec<f64>> {
+    let mut figures = figures.into_iter();
+    examples.iter().map(|example| figures.by_ref().take(example.sequences.len()).collect()).collect()
+}
+
+/// Every token of an answer has the answer's advantage.
+fn on_all_tokens(examples: &mut [Example], advantages: Vec<f64>) -> Vec<Vec<f64>> {
+    let answers = rollouts_mut(examples).zip(advantages);
+    answers.map(|(rollout, advantage)| vec![advantage; rollout.log_probs.len()]).collect()
 }

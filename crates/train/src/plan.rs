@@ -29,6 +29,10 @@ pub struct TrainingPlan {
     pub epsilon: f32,
     /// Infinite is off.
     pub max_grad_norm: f32,
+    /// What is saved in the end is the exponential moving average of the trained parameters over the steps, with this decay. It
+    /// begins with what they were before the first step, and validation is of the parameters themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f32>,
     /// Share of the records held out when no validation data is given.
     pub validation_share: f64,
     /// Validate each so many steps; 0 at the start and the end only.

@@ -5,10 +5,13 @@
 //! distribution (temperature 1, nothing cut): what is sampled is what is optimised. Draws depend on the run's seed and the
 //! step alone, so a run that was killed goes on as if it had not been.
 
+use std::collections::HashSet;
+
 use camelid_generate::engine::{Answered, Limits, Unanswered, answer_all};
 use camelid_generate::{Finish, Request, Sampling, StopRules};
-use camelid_model::{Engine, Want};
-use camelid_objectives::{Metric, Reduced};
+use camelid_model::{Engine, Values, Want};
+use camelid_objectives::reinforcement::shaping::{self, Shaping};
+use camelid_objectives::{Metric, Outcome, Reduced};
 use camelid_text::{Encoded, Text};
 
 use crate::TrainError;
@@ -57,6 +60,22 @@ pub struct Sampled {
     pub given: Given,
 }
 
+impl Sampled {
+    /// What it counts in all, once `shaping` has looked at how it ended. A KL penalty is no part of it.
+    pub(crate) fn total(&self, shaping: &Shaping) -> f64 {
+        let weights = vec![1.0; self.log_probs.len()];
+        let sampled = shaping::Sampled {
+            log_probs: &self.log_probs,
+            reference: &[],
+            weights: &weights,
+            score: self.given.score,
+            ended: self.ended,
+            steps: &self.given.steps,
+        };
+        shaping::shape(shaping, &sampled).total
+    }
+}
+
 /// A sampled answer as the policy saw it then; lists have one entry for each of its tokens, or are empty where it says so.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rollout {
@@ -64,6 +83,11 @@ pub struct Rollout {
     pub log_probs: Vec<f32>,
     /// The same under the reference policy; empty if the method needs none.
     pub reference: Vec<f32>,
+    /// Whether it ended by itself.
+    pub ended: bool,
+    pub given: Given,
+    /// What each token earns: its penalties, its steps' scores, at the last token the answer's score.
+    pub rewards: Vec<f64>,
     pub advantages: Vec<f64>,
     /// What a value model said before each token; empty without one.
     pub values: Vec<f32>,
@@ -85,8 +109,33 @@ pub struct RolledOut {
 impl Rollouts {
     /// Draws and rewards answers to every prompt of a round.
     pub fn sample(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
+        self.sample_behind(engine, round, 0)
+    }
+
+    /// The same where the policy goes on with another of each example's sequences, such as the prompt behind a label. What
+    /// comes back, and what rewards see, stands behind the first.
+    pub(crate) fn sample_behind(
+        &mut self,
+        engine: &mut dyn Engine,
+        round: &Round<'_>,
+        sequence: usize,
+    ) -> Result<RolledOut, TrainError> {
+        self.answer(engine, round, self.requests(round, sequence))
+    }
+
+    /// The most likely answer to every prompt of a round.
+    pub(crate) fn greedy(&mut self, engine: &mut dyn Engine, round: &Round<'_>) -> Result<RolledOut, TrainError> {
+        let requests = round.examples.iter().map(|example| self.request(example, 0, 1, Sampling::greedy())).collect();
+        self.answer(engine, round, requests)
+    }
+
+    fn answer(
+        &mut self,
+        engine: &mut dyn Engine,
+        round: &Round<'_>,
+        requests: Vec<Request>,
+    ) -> Result<RolledOut, TrainError> {
         let prompts: Vec<&Prompt> = round.examples.iter().map(|example| prompt(example)).collect::<Result<_, _>>()?;
-        let requests = self.requests(round);
         let limits = limits(&requests);
         let answers = answer_all(engine, &self.text, limits, requests, &mut |_| {}).map_err(|error| match error {
             Unanswered::Model(error) => TrainError::from(error),
@@ -115,10 +164,9 @@ impl Rollouts {
         Ok(RolledOut { groups, metrics })
     }
 
-    fn requests(&self, round: &Round<'_>) -> Vec<Request> {
-        let Drawing { samples, answer_tokens, seed, evaluation } = self.drawing;
+    fn requests(&self, round: &Round<'_>, sequence: usize) -> Vec<Request> {
+        let Drawing { samples, seed, evaluation, .. } = self.drawing;
         let request = |(place, example): (usize, &&Example)| {
-            let prompt = example.sequences.first().map(|sequence| sequence.tokens.clone()).unwrap_or_default();
             let sampling = match (round.purpose, evaluation) {
                 (Purpose::Training, _) => Sampling::plain(draw_seed(seed, "rollout", round.step, place as u64)),
                 (Purpose::Evaluation, Evaluation::Greedy) => Sampling::greedy(),
@@ -126,18 +174,23 @@ impl Rollouts {
                     Sampling::plain(draw_seed(seed, "evaluation", 0, place as u64))
                 }
             };
-            Request {
-                prompt,
-                samples: if round.purpose == Purpose::Training { samples } else { 1 },
-                max_tokens: answer_tokens,
-                sampling,
-                stop: StopRules::default(),
-                choices: Vec::new(),
-                top_log_probs: 0,
-                prompt_log_probs: false,
-            }
+            let samples = if round.purpose == Purpose::Training { samples } else { 1 };
+            self.request(example, sequence, samples, sampling)
         };
         round.examples.iter().enumerate().map(request).collect()
+    }
+
+    fn request(&self, example: &Example, sequence: usize, samples: usize, sampling: Sampling) -> Request {
+        Request {
+            prompt: example.sequences.get(sequence).map(|sequence| sequence.tokens.clone()).unwrap_or_default(),
+            samples,
+            max_tokens: self.drawing.answer_tokens,
+            sampling,
+            stop: StopRules::default(),
+            choices: Vec::new(),
+            top_log_probs: 0,
+            prompt_log_probs: false,
+        }
     }
 }
 
@@ -167,8 +220,38 @@ pub(crate) fn rollouts<'a>(examples: &[&'a Example]) -> Result<Vec<&'a Rollout>,
     Ok(all)
 }
 
-/// The log-probability of every trained token of each example's sequences, without gradients.
-pub(crate) fn token_log_probs(
+/// Answers to one prompt, each with what it was rewarded, as what is trained on or judged.
+pub(crate) fn rewarded(group: Vec<Sampled>, rewards: &[f64]) -> Example {
+    let rollout = |(answer, &reward): (&Sampled, &f64)| Rollout {
+        log_probs: answer.log_probs.clone(),
+        reward,
+        ..Rollout::default()
+    };
+    let label = Label::Sampled(group.iter().zip(rewards).map(rollout).collect());
+    Example { sequences: group.into_iter().map(|answer| answer.sequence).collect(), label }
+}
+
+/// Held-out prompts are judged by what the policy answers, so a lower "loss" is a higher reward.
+pub(crate) fn judged(examples: &[&Example]) -> Result<Outcome, TrainError> {
+    let rollouts = rollouts(examples)?;
+    let sum: f64 = rollouts.iter().map(|rollout| -rollout.reward).sum();
+    Ok(Outcome { loss: Reduced::new(sum, rollouts.len() as f64), ..Outcome::default() })
+}
+
+/// Share of the answers to a prompt that no other before them repeats, the mean over prompts.
+pub(crate) fn distinct(groups: &[Vec<Sampled>]) -> Metric {
+    let (mut shares, mut count) = (0.0, 0.0);
+    for group in groups.iter().filter(|group| !group.is_empty()) {
+        let tokens: HashSet<&[u32]> = group.iter().map(|answer| answer.sequence.tokens.as_slice()).collect();
+        shares += tokens.len() as f64 / group.len() as f64;
+        count += 1.0;
+    }
+    Metric::new("completions/distinct", Reduced::new(shares, count))
+}
+
+/// What a forward pass without gradients says of every trained token of each example's sequences: log-probabilities, or values
+/// where these are wanted.
+pub(crate) fn of_tokens(
     engine: &mut dyn Engine,
     examples: &[&Example],
     want: Want,
@@ -178,10 +261,11 @@ pub(crate) fn token_log_probs(
     for batch in micro_batches(examples, token_budget) {
         let part: Vec<&Example> = batch.iter().map(|&index| examples[index]).collect();
         let forest = forest(&part);
-        let log_probs = engine.forward(&forest, want)?.log_probs;
+        let scores = engine.forward(&forest, want)?;
+        let figures = if want.values == Values::Targets { scores.values } else { scores.log_probs };
         let mut branches = targets_of_branches(&forest).into_iter();
         for (&index, example) in batch.iter().zip(&part) {
-            let of_branch = |targets: Vec<usize>| targets.into_iter().map(|target| log_probs[target]).collect();
+            let of_branch = |targets: Vec<usize>| targets.into_iter().map(|target| figures[target]).collect();
             all[index] = branches.by_ref().take(example.sequences.len()).map(of_branch).collect();
         }
     }

@@ -7,12 +7,12 @@ use camelid_text::{Encoded, Forest, pack};
 use serde_json::{Map, Value as Json};
 
 use crate::TrainError;
-use crate::rollout::Rollout;
+use crate::rollout::{Rollout, Rollouts};
 
 /// What is drawn, shuffled and counted as one: a record, or the responses to one prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Example {
-    /// A record's one sequence; or each response behind its prompt, best first.
+    /// A record's one sequence; or each response behind its prompt, best first, and then a reference answer where the method reads one.
     pub sequences: Vec<Encoded>,
     pub label: Label,
 }
@@ -34,7 +34,8 @@ pub enum Label {
     Sampled(Vec<Rollout>),
 }
 
-/// A prompt that the policy answers during training.
+/// A prompt that the policy answers during training. The example's first sequence is what is asked; methods may want others
+/// beside it: the data's own answer behind the prompt, or the prompt behind each of its labels.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Prompt {
     pub asked: Asked,
@@ -81,6 +82,10 @@ pub struct Ranking {
     pub scores: Vec<Option<f64>>,
     /// How much better the best is; 0 where the data does not say.
     pub margin: f64,
+    /// `Σ log π_ref` of each sequence, where it was had with the sequences; empty: the task's reference policy says.
+    pub reference: Vec<f64>,
+    /// The last sequence is no response but a reference answer, which is compared with none.
+    pub has_reference_answer: bool,
 }
 
 impl From<Encoded> for Example {
@@ -146,6 +151,11 @@ pub trait Task {
         Ok(None)
     }
 
+    /// What draws the policy's answers; nothing where examples are trained on as they are.
+    fn rollouts(&mut self) -> Option<&mut Rollouts> {
+        None
+    }
+
     /// Sees all examples of a step (or of an evaluation) before its first micro-batch: for what cannot be had from a
     /// micro-batch alone.
     fn begin(
@@ -158,9 +168,19 @@ pub trait Task {
         Ok(())
     }
 
-    /// After an optimiser update of the engine: other models that the task trains take theirs.
+    /// After an optimiser update of the engine: other models that the task trains take theirs, one each.
     fn update(&mut self, _update: &Update) -> Result<(), TrainError> {
         Ok(())
+    }
+
+    /// Whether the updates that are left of this step would do harm; asked after each.
+    fn step_is_over(&self) -> bool {
+        false
+    }
+
+    /// Other models that the task trains, by the name of their file in a checkpoint; the same ones every time.
+    fn companions(&mut self) -> Vec<(&'static str, &mut dyn Engine)> {
+        Vec::new()
     }
 
     /// After step `step`, counted from 1.

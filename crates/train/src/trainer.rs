@@ -72,7 +72,9 @@ impl Trainer<'_> {
             });
         }
         let checkpoints = self.directory.checkpoints();
-        let restored = checkpoint::restore_newest(&checkpoints, engine, &self.run_hash, &mut |m| observer.warned(m))?;
+        let companions = &mut task.companions();
+        let warn = &mut |message: &str| observer.warned(message);
+        let restored = checkpoint::restore_newest(&checkpoints, engine, companions, &self.run_hash, warn)?;
         let resumed = restored.is_some();
         let mut progress = restored.unwrap_or(Progress {
             step: 0,
@@ -91,7 +93,7 @@ impl Trainer<'_> {
         if resumed.is_none() {
             self.evaluate(task, engine, &mut progress, &mut events, observer)?;
             if self.is_best(&progress) {
-                self.save(engine, &progress, observer)?;
+                self.save(task, engine, &progress, observer)?;
             }
         }
         let mut order = Order::new(plan.seed, training.len());
@@ -114,15 +116,18 @@ impl Trainer<'_> {
             let stop = self.requests.stop.load(Ordering::Relaxed);
             let asked = self.requests.checkpoint.swap(false, Ordering::Relaxed);
             if over || stop || asked || self.is_best(&progress) || due(plan.checkpoint_every, progress.step) {
-                self.save(engine, &progress, observer)?;
+                self.save(task, engine, &progress, observer)?;
             }
             if stop && !over {
                 return Ok(Ended::Stopped);
             }
         }
         if let Some(best) = progress.best_step.filter(|&best| plan.early_stop_patience > 0 && best != progress.step) {
-            checkpoint::restore_step(&checkpoints, engine, best)?;
+            checkpoint::restore_step(&checkpoints, engine, &mut task.companions(), best)?;
             observer.took_best(best);
+        }
+        if plan.ema.is_some() {
+            engine.take_reference()?;
         }
         Ok(if self.has_stalled(&progress) { Ended::EarlyStop } else { Ended::Finished })
     }
@@ -138,10 +143,16 @@ impl Trainer<'_> {
         self.plan.early_stop_patience > 0 && progress.best_step == Some(progress.step)
     }
 
-    fn save(&self, engine: &dyn Engine, progress: &Progress, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    fn save(
+        &self,
+        task: &mut dyn Task,
+        engine: &dyn Engine,
+        progress: &Progress,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
         let spared = progress.best_step.filter(|_| self.plan.early_stop_patience > 0);
         let (folder, keep) = (self.directory.checkpoints(), self.plan.keep_checkpoints);
-        let path = checkpoint::save(&folder, engine, progress, &self.run_hash, keep, spared)?;
+        let path = checkpoint::save(&folder, engine, &task.companions(), progress, &self.run_hash, keep, spared)?;
         observer.saved_checkpoint(&path);
         Ok(())
     }
@@ -170,10 +181,16 @@ impl Trainer<'_> {
         for part in parts(plan, progress.step, examples.len()) {
             let part: Vec<&Example> = part.into_iter().map(|index| examples[index]).collect();
             self.update(task, engine, &part, progress, learning_rate, &mut figures)?;
+            if task.step_is_over() {
+                break;
+            }
         }
         let tokens: usize = examples.iter().map(|example| example.tokens()).sum();
         progress.step += 1;
         task.stepped(engine, progress.step)?;
+        if let Some(decay) = plan.ema {
+            engine.update_reference(1.0 - decay)?;
+        }
         progress.task = task.state();
         progress.num_tokens += tokens as u64;
         let step_seconds = start.elapsed().as_secs_f64();

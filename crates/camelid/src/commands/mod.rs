@@ -25,4 +25,5 @@ pub(crate) mod score;
 pub(crate) mod serve;
 pub(crate) mod sweep;
 mod task;
+mod value_model;
 mod watch;
