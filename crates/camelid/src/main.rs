@@ -10,6 +10,7 @@ mod process_memory;
 mod progress;
 mod pull;
 mod recipe;
+mod reward_models;
 
 use std::process::ExitCode;
 

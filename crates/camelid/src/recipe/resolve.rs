@@ -11,7 +11,7 @@ use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate};
 use super::RecipeError;
 use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
-use super::reward::{RewardPlan, resolve_reward};
+use super::reward::{RewardPlan, resolve_members, resolve_reward};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
     LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, SourceTable, Sources, StageKind,
@@ -47,6 +47,8 @@ pub(crate) struct StagePlan {
     pub(crate) neftune_alpha: f32,
     pub(crate) moments: MomentType,
     pub(crate) objective: Objective,
+    /// Models that a reward stage trains, each from another seed; 1 for other kinds.
+    pub(crate) members: usize,
     /// When the reference policy moves; absent: never.
     pub(crate) reference_update: Option<ReferenceUpdate>,
     /// Demonstrations are responses behind labels that say how good they are.
@@ -161,6 +163,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
     let tuning = resolve_tuning(place, spec)?;
     let objective = resolve_objective(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
+    let members = resolve_members(place, spec, training.validation_share > 0.0 || !validation_data.is_empty())?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
         return Err(error("`save_merged` is set but no adapter is trained".into(), "remove it, or add `lora`"));
@@ -181,6 +184,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
         reference_update: resolve_reference_update(place, spec, &objective)?,
         objective,
+        members,
         condition: resolve_condition(place, spec)?,
         training,
         sample_prompts,

@@ -55,6 +55,9 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         "sample_prompts": stage.sample_prompts, "sample_tokens": stage.sample_tokens,
         "save_merged": stage.save_merged,
     });
+    if stage.members > 1 {
+        view["members"] = json!(stage.members);
+    }
     if let Some(condition) = &stage.condition {
         view["condition"] = json!(condition);
     }

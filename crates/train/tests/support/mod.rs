@@ -49,6 +49,8 @@ pub(crate) struct Table {
     /// The predecessor and token of each target of the last forward.
     kept: Vec<(usize, usize)>,
     fault: Fault,
+    /// The value at a branch's end: this many times its last token, and so much more.
+    head: (f32, f32),
     /// How often each record was trained on, by its tokens.
     pub(crate) seen: BTreeMap<Vec<u32>, usize>,
     readings: Cell<u64>,
@@ -70,6 +72,11 @@ impl Table {
             table.base.iter_mut().step_by(3).for_each(|logit| *logit += 0.25);
         }
         table
+    }
+
+    /// A reward model.
+    pub(crate) fn judging(scale: f32, shift: f32) -> Self {
+        Self { head: (scale, shift), ..Self::new() }
     }
 
     fn distribution(&self, token: usize) -> Vec<f64> {
@@ -144,6 +151,11 @@ impl Engine for Table {
         let leak = if self.fault == Fault::SharingLeaks && shares { 0.5 } else { 0.0 };
         let nan = matches!(self.fault, Fault::NanAfter(step) if self.step >= step);
         let mut scores = Scores::default();
+        if want.values {
+            let (scale, shift) = self.head;
+            let value = |&row: &u32| scale * forest.tokens[row as usize] as f32 + shift;
+            scores.values = forest.ends.iter().map(value).collect();
+        }
         for &(token, next) in &self.kept {
             let distribution =
                 softmax(if want.without_adapter || want.reference { &self.base } else { &self.logits }, token);
