@@ -7,6 +7,7 @@ pub(crate) mod bench_step;
 pub(crate) mod chat;
 pub(crate) mod completions;
 mod engine;
+mod ensemble;
 mod examples;
 pub(crate) mod export;
 pub(crate) mod generate;

@@ -14,7 +14,7 @@ use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
 use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
 use super::ppo::{PpoPlan, ppo_keys, resolve_ppo};
-use super::reward::{RewardPlan, resolve_reward};
+use super::reward::{RewardPlan, resolve_members, resolve_reward};
 use super::rollout::selection_keys;
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
@@ -52,6 +52,8 @@ pub(crate) struct StagePlan {
     pub(crate) moments: MomentType,
     pub(crate) activation_checkpointing: bool,
     pub(crate) objective: Objective,
+    /// Models that a reward stage trains, each from another seed; 1 for other kinds.
+    pub(crate) members: usize,
     /// When the reference policy moves; absent: never.
     pub(crate) reference_update: Option<ReferenceUpdate>,
     /// Demonstrations are responses behind labels that say how good they are.
@@ -198,6 +200,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
     refuse_noise(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
     let objective = resolve_objective(path, place, spec, &training)?;
+    let members = resolve_members(place, spec, training.validation_share > 0.0 || !validation_data.is_empty())?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
         return Err(error("`save_merged` is set but no adapter is trained".into(), "remove it, or add `lora`"));
@@ -219,6 +222,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         activation_checkpointing: spec.activation_checkpointing.unwrap_or(false),
         reference_update: resolve_reference_update(place, spec, &objective)?,
         objective,
+        members,
         condition: resolve_condition(place, spec)?,
         training,
         sample_prompts,

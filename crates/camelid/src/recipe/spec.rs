@@ -100,6 +100,8 @@ pub(crate) struct StageSpec {
     pub(crate) undesirable_weight: Option<f64>,
     /// Of a reward stage: how strongly rewards are drawn to a mean of 0.
     pub(crate) centring: Option<f64>,
+    /// Of a reward stage: so many models, each from another seed.
+    pub(crate) members: Option<usize>,
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 

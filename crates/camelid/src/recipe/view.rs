@@ -62,6 +62,9 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
     if stage.activation_checkpointing {
         view["activation_checkpointing"] = json!(true);
     }
+    if stage.members > 1 {
+        view["members"] = json!(stage.members);
+    }
     if let Some(condition) = &stage.condition {
         view["condition"] = json!(condition);
     }

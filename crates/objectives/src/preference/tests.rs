@@ -277,6 +277,7 @@ fn pro_by_hand() {
 /// and on the chosen answers otherwise.
 #[test]
 fn slic_keeps_the_reference_answer_likely() {
+    const STEP: f32 = 1.0 / 8192.0;
     let kept = Some(Sequence { log_prob: -6.0, reference: 0.0, length: 3.0 });
     let slic = |form, delta| Slic { form, delta, lambda: 0.1 };
     // The gap is 2; without a reference answer the last term is 0.1 · 1.
