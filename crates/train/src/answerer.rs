@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use camelid_generate::client::{GenerateError, PolicyServer};
 use camelid_generate::engine::{Answered, Limits, Unanswered, answer_all};
-use camelid_generate::{Finish, Request};
+use camelid_generate::Request;
 use camelid_model::{Engine, Want};
 use camelid_objectives::reinforcement::mismatch::Mismatch;
 use camelid_objectives::{Metric, Reduced};
@@ -77,7 +77,8 @@ impl RolloutServer {
         engine.save(&self.weights)?;
         let version = self.server.load(&self.weights).map_err(unanswered)?;
         let mut answers = self.server.answer(&requests, version).map_err(unanswered)?;
-        let examples: Vec<Example> = requests.iter().zip(&answers).map(|(request, group)| example(request, group)).collect();
+        let examples: Vec<Example> =
+            requests.iter().zip(&answers).map(|(request, group)| example(request, group)).collect();
         let own = of_tokens(engine, &examples.iter().collect::<Vec<_>>(), Want::default(), token_budget)?;
         let mut mismatch = Mismatch::default();
         for (answer, own) in answers.iter_mut().flatten().zip(own.into_iter().flatten()) {
@@ -105,7 +106,10 @@ impl RolloutServer {
 fn unanswered(error: GenerateError) -> TrainError {
     let message = error.to_string();
     let (reason, fix) = message.split_once("\n  fix: ").unwrap_or((&message, "look at the server's log"));
-    TrainError::Data { reason: format!("rollouts: {reason}"), fix: format!("{fix}; the run goes on from its last checkpoint") }
+    TrainError::Data {
+        reason: format!("rollouts: {reason}"),
+        fix: format!("{fix}; the run goes on from its last checkpoint"),
+    }
 }
 
 /// A prompt and its answers as what is scored.
@@ -118,3 +122,22 @@ fn example(request: &Request, group: &[Answered]) -> Example {
     Example { sequences: group.iter().map(sequence).collect(), ..Example::default() }
 }
 
+/// Room for the samples of `requests`: all of them at once where that is not much.
+fn limits(requests: &[Request]) -> Limits {
+    const BLOCK: usize = 64;
+    const MOST: usize = 32_768;
+    let need = |request: &Request| {
+        BLOCK * (request.prompt.len().div_ceil(BLOCK) + request.samples * request.max_tokens.div_ceil(BLOCK))
+    };
+    let largest = requests.iter().map(need).max().unwrap_or(0);
+    let all = requests.iter().map(need).sum::<usize>();
+    let context = requests.iter().map(|request| request.prompt.len() + request.max_tokens).max().unwrap_or(0);
+    let samples = requests.iter().map(|request| request.samples).sum::<usize>().clamp(1, 128);
+    let most_samples = requests.iter().map(|request| request.samples).max().unwrap_or(1);
+    Limits {
+        context,
+        cache_tokens: all.min(MOST).max(largest),
+        samples: samples.max(most_samples),
+        prompt_tokens: 1024,
+    }
+}

@@ -6,6 +6,7 @@
 //! [`RunDirectory`] is where it leaves metrics and checkpoints; [`checks`] looks at the first batch before anything is
 //! trained. Nothing here prints: whoever runs it passes an [`Observer`].
 
+mod answerer;
 mod checkpoint;
 pub mod checks;
 mod critic;
@@ -35,6 +36,7 @@ mod tensorboard;
 mod trainer;
 mod unpaired;
 
+pub use answerer::{Answerer, RolloutServer};
 pub use camelid_objectives::sft::Reduction;
 pub use checkpoint::Progress;
 pub use critic::Critic;

@@ -5,6 +5,7 @@ pub(crate) mod bench_gemm;
 pub(crate) mod bench_recipe;
 pub(crate) mod bench_step;
 pub(crate) mod chat;
+mod company;
 pub(crate) mod completions;
 mod engine;
 mod ensemble;

@@ -30,10 +30,11 @@ use crate::reward_models::{ENSEMBLE, REPORT};
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 12] = [
+const OUTPUTS: [&str; 13] = [
     "report.html",
     REPORT,
     ENSEMBLE,
+    "rollout-weights",
     "checkpoints",
     "reference.jsonl",
     "metrics.jsonl",

@@ -15,7 +15,8 @@ use super::loss::{LossPlan, preference_keys, resolve_loss};
 use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
 use super::ppo::{PpoPlan, ppo_keys, resolve_ppo};
 use super::reward::{RewardPlan, resolve_members, resolve_reward};
-use super::rollout::selection_keys;
+use super::rewards::TermPlan;
+use super::rollout::{RolloutServerPlan, resolve_rollout_server, selection_keys};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
     LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, SourceTable, Sources, StageKind,
@@ -54,6 +55,8 @@ pub(crate) struct StagePlan {
     pub(crate) objective: Objective,
     /// Models that a reward stage trains, each from another seed; 1 for other kinds.
     pub(crate) members: usize,
+    /// Another process that draws the policy's answers.
+    pub(crate) rollout_server: Option<RolloutServerPlan>,
     /// When the reference policy moves; absent: never.
     pub(crate) reference_update: Option<ReferenceUpdate>,
     /// Demonstrations are responses behind labels that say how good they are.
@@ -80,6 +83,17 @@ impl StagePlan {
             (Tuning::LowRank(_), None) => ReferenceSource::AdapterOff,
             _ if scores_new_responses => ReferenceSource::Copy(None),
             _ => ReferenceSource::File(directory.join("reference.jsonl")),
+        }
+    }
+
+    /// What answers are rewarded for; nothing where none are sampled.
+    pub(crate) fn rewards(&self) -> &[TermPlan] {
+        match &self.objective {
+            Objective::Group(group) => &group.reward,
+            Objective::ExpertIteration(iteration) => &iteration.rollout.reward,
+            Objective::OnlinePreference(online) => &online.rollout.reward,
+            Objective::Ppo(ppo) => &ppo.rollout.reward,
+            Objective::Sft(_) | Objective::Preference(_) | Objective::Reward(_) => &[],
         }
     }
 
@@ -220,6 +234,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         neftune_alpha,
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
         activation_checkpointing: spec.activation_checkpointing.unwrap_or(false),
+        rollout_server: resolve_rollout_server(place, spec)?,
         reference_update: resolve_reference_update(place, spec, &objective)?,
         objective,
         members,

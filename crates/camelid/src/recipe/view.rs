@@ -68,6 +68,9 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
     if let Some(condition) = &stage.condition {
         view["condition"] = json!(condition);
     }
+    if let Some(server) = &stage.rollout_server {
+        view["rollout_server"] = json!(server);
+    }
     if let Some(update) = &stage.reference_update {
         view["reference_update"] = json!(update);
     }
