@@ -62,7 +62,10 @@ fn a_reward_model_must_be_certified_or_forced() {
     workshop.write("recipe.toml", recipe("judged", "reward = { model = \"runs/judge\", force = true }\n"));
     let output = workshop.run(&["run", "recipe.toml"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && said.contains("warning: the reward model runs/judge is used although"), "{said}");
+    assert!(
+        output.status.success() && said.contains("warning: the reward model runs/judge is used although"),
+        "{said}"
+    );
     assert!(steps(&workshop, "judged").iter().all(|step| step["rewards/model/mean"].is_number()));
 }
 

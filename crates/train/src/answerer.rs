@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use camelid_generate::Request;
 use camelid_generate::client::{GenerateError, PolicyServer};
 use camelid_generate::engine::{Answered, Limits, Unanswered, answer_all};
-use camelid_generate::Request;
 use camelid_model::{Engine, Want};
 use camelid_objectives::reinforcement::mismatch::Mismatch;
 use camelid_objectives::{Metric, Reduced};

@@ -17,12 +17,7 @@ use crate::recipe::{Company, ModelPlan, Plan, RolloutServerPlan, StagePlan, Term
 use crate::reward_models::{self, Verdict};
 
 /// Opens everything that a stage's rollouts name.
-pub(crate) fn open(
-    plan: &Plan,
-    stage: &StagePlan,
-    directory: &Path,
-    text: &TextAssets,
-) -> anyhow::Result<Company> {
+pub(crate) fn open(plan: &Plan, stage: &StagePlan, directory: &Path, text: &TextAssets) -> anyhow::Result<Company> {
     let backend = || machine::open_precision(plan.compute, plan.threads);
     let token_budget = stage.training.tokens_per_micro_batch;
     let terms = stage

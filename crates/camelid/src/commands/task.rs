@@ -45,7 +45,9 @@ impl StageTask {
                 let reference = stage.reference(directory).want();
                 return Ok(Self::Group(Box::new(group.task(stage.training.seed, open()?, reference))));
             }
-            Objective::Ppo(ppo) => return Ok(Self::Ppo(Box::new(ppo_task(plan, stage, ppo, model, prepared, open()?)?))),
+            Objective::Ppo(ppo) => {
+                return Ok(Self::Ppo(Box::new(ppo_task(plan, stage, ppo, model, prepared, open()?)?)));
+            }
             Objective::ExpertIteration(iteration) => {
                 return Ok(match iteration.task(stage.training.seed, open()?, stage.reference(directory).want()) {
                     BuiltIteration::Rule(task) => Self::ExpertIteration(Box::new(task)),
