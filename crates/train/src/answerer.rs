@@ -60,7 +60,7 @@ impl Answerer {
                 })?;
                 Ok((answers, Vec::new()))
             }
-            Self::Server(server) => server.answer(engine, requests, token_budget),
+            Self::Server(server) => server.answer(engine, &requests, token_budget),
         }
     }
 }
@@ -68,15 +68,10 @@ impl Answerer {
 impl RolloutServer {
     /// What the server computes may differ in the last bits (it has the adapter merged), so that log-probabilities are taken
     /// again from the engine that trains, and how far the server's were is told.
-    fn answer(
-        &self,
-        engine: &mut dyn Engine,
-        requests: Vec<Request>,
-        token_budget: usize,
-    ) -> Result<Drawn, TrainError> {
+    fn answer(&self, engine: &mut dyn Engine, requests: &[Request], token_budget: usize) -> Result<Drawn, TrainError> {
         engine.save(&self.weights)?;
-        let version = self.server.load(&self.weights).map_err(unanswered)?;
-        let mut answers = self.server.answer(&requests, version).map_err(unanswered)?;
+        let version = self.server.load(&self.weights).map_err(|error| unanswered(&error))?;
+        let mut answers = self.server.answer(requests, version).map_err(|error| unanswered(&error))?;
         let examples: Vec<Example> =
             requests.iter().zip(&answers).map(|(request, group)| example(request, group)).collect();
         let own = of_tokens(engine, &examples.iter().collect::<Vec<_>>(), Want::default(), token_budget)?;
@@ -103,7 +98,7 @@ impl RolloutServer {
     }
 }
 
-fn unanswered(error: GenerateError) -> TrainError {
+fn unanswered(error: &GenerateError) -> TrainError {
     let message = error.to_string();
     let (reason, fix) = message.split_once("\n  fix: ").unwrap_or((&message, "look at the server's log"));
     TrainError::Data {
