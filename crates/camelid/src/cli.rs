@@ -361,17 +361,26 @@ pub(crate) struct ServeArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(override_usage = "camelid score [OPTIONS] <MODEL>... <FILE>")]
 pub(crate) struct ScoreArgs {
-    /// A run directory, a model folder, an adapter folder, a .gguf file or a name
-    pub(crate) model: String,
-    /// Texts or conversations in any format that `run` reads
-    pub(crate) file: PathBuf,
+    /// A run directory, a model folder, an adapter folder, a .gguf file or a name; then texts or conversations in any format that
+    /// `run` reads. Several reward models, or a run that trained several, give one combined reward
+    // One list, so that options may stand between its parts.
+    #[arg(required = true, value_name = "MODEL AND FILE")]
+    pub(crate) models_and_file: Vec<String>,
     /// Score at most this many records
     #[arg(long)]
     pub(crate) limit: Option<usize>,
     /// Cut records longer than this many tokens
     #[arg(long, default_value_t = 2048)]
     pub(crate) max_length: usize,
+    /// How the rewards of several reward models become one; each is first brought to mean 0 and deviation 1 on its held-out
+    /// responses [default: mean]
+    #[arg(long, value_enum)]
+    pub(crate) combine: Option<CombineChoice>,
+    /// Of lower-bound: this many deviations between the models are taken from their mean [default: 0.5]
+    #[arg(long)]
+    pub(crate) penalty: Option<f64>,
     /// Score prompts too, not only what a model would be trained on
     #[arg(long)]
     pub(crate) all_tokens: bool,
@@ -379,6 +388,15 @@ pub(crate) struct ScoreArgs {
     pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CombineChoice {
+    Mean,
+    /// The worst case
+    Minimum,
+    /// The mean less a penalty for disagreement
+    LowerBound,
 }
 
 #[derive(Debug, Subcommand)]

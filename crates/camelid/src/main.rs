@@ -11,6 +11,7 @@ mod progress;
 mod pull;
 mod recipe;
 mod report;
+mod reward_models;
 mod sweep;
 
 use std::process::ExitCode;

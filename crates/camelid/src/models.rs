@@ -7,15 +7,29 @@ use camelid_model::io::load_model_with;
 use camelid_model::{LoadedModel, ModelError};
 
 use crate::pull::{PullOptions, pull};
+use crate::reward_models::ENSEMBLE;
 
 /// The folder or file that `reference` means, fetched if it must be.
 pub(crate) fn locate(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::Result<PathBuf> {
     let path = Path::new(reference);
     if path.exists() {
-        let run = last_stage(path).unwrap_or_else(|| path.to_owned());
+        let run = stage_of(path);
+        if run.join(ENSEMBLE).is_file() {
+            bail!(
+                "{}: this is an ensemble of reward models, which only `score` and rewards of RL take whole\n  fix: name one of its \
+                 members, such as {}",
+                run.display(),
+                run.join("member-1").display()
+            );
+        }
         return if run.join("plan.toml").is_file() { result_of_run(&run) } else { Ok(path.to_owned()) };
     }
     Ok(pull(reference, &PullOptions::default(), report)?.path)
+}
+
+/// The directory of a run's last stage; of a run of one stage, and of any other path, itself.
+pub(crate) fn stage_of(path: &Path) -> PathBuf {
+    last_stage(path).unwrap_or_else(|| path.to_owned())
 }
 
 /// The directory of the last stage, in a run of several: `stage-1-sft`, `stage-2-sft`, ...

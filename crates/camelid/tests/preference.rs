@@ -182,6 +182,46 @@ fn refused_rows_are_named() {
     assert_eq!(rejects.lines().count(), 3);
 }
 
+/// SLiC's regulariser holds on to the answers that the data names; what other losses do with them is said.
+#[test]
+fn reference_answers_are_read_by_the_losses_that_have_a_use_for_them() {
+    let workshop = workshop();
+    let rows: String = workshop
+        .read("pairs.jsonl")
+        .lines()
+        .enumerate()
+        .map(|(index, line)| {
+            let mut row: Json = serde_json::from_str(line).unwrap();
+            if index % 4 > 0 {
+                row["reference"] = json!("as asked");
+            }
+            row.to_string() + "\n"
+        })
+        .collect();
+    workshop.write("pairs.jsonl", rows);
+    let lines = "lambda = 1\ndelta = 5\nlora = { rank = 4 }\n";
+    workshop.write("recipe.toml", recipe("slic", lines));
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("slic keeps the `reference` answers of 12 of 16 records likely"), "{said}");
+    assert!(said.contains("check: forest equals dense"), "{said}");
+    let steps: Vec<Json> = metrics(&workshop).into_iter().filter(|line| line["loss"].is_number()).collect();
+    let kept = |line: &Json| line["logps/reference_answer"].as_f64();
+    let kept: Vec<f64> = steps.iter().filter_map(kept).collect();
+    assert!(kept[kept.len() - 1] > kept[0] + 5.0, "{kept:?}");
+    assert!(
+        steps.iter().any(|line| line["reference_answers"].as_f64().is_some_and(|share| share > 0.0 && share < 1.0))
+    );
+    for (loss, name) in [("dpo", "dpo"), ("kto", "kto"), ("slic\"\nlambda = 0 #", "slic")] {
+        workshop.write("recipe.toml", recipe(loss, "lora = { rank = 4 }\n"));
+        let output = workshop.run(&["plan", "recipe.toml"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let expected = format!("12 of 16 records have a `reference` answer, which {name} does not read");
+        assert!(output.status.success() && said.contains(&expected), "{said}");
+    }
+}
+
 #[test]
 fn a_reward_model_is_trained_reported_saved_and_used() {
     let workshop = workshop();
@@ -211,6 +251,103 @@ fn a_reward_model_is_trained_reported_saved_and_used() {
         assert!(scores[0] > scores[1], "{scores:?}");
         let config: Json = serde_json::from_str(&workshop.read("runs/tiny/model/config.json")).unwrap();
         assert_eq!(config["architectures"][0], "LlamaForSequenceClassification");
+    }
+}
+
+/// Members differ by their seeds only, each is a run that loads by itself, and a killed one goes on to the same bits; together
+/// they judge on one scale.
+#[test]
+fn members_of_an_ensemble_are_trained_resumed_and_combined() {
+    let workshop = workshop();
+    let members = |lines: &str| {
+        recipe("dpo", &format!("lora = {{ rank = 4 }}\n{lines}"))
+            .replace("\"preference\"\nloss = \"dpo\"", "\"reward\"")
+    };
+    workshop.write("recipe.toml", members("members = 2\n"));
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("2 members on one scale are in runs/tiny"), "{said}");
+    let weights = |number: usize| {
+        std::fs::read(workshop.path(&format!("runs/tiny/member-{number}/model/model.safetensors"))).unwrap()
+    };
+    let trained = [weights(1), weights(2)];
+    assert!(trained[0] != trained[1]);
+    let judged = [workshop.read("runs/tiny/ensemble.json"), workshop.read("runs/tiny/reward_report.json")];
+    let report: Json = serde_json::from_str(&judged[1]).unwrap();
+    assert_eq!((report["certified"].as_bool(), report["prompts"].as_u64()), (Some(false), Some(4)));
+
+    // Killed within the second member.
+    std::fs::remove_file(workshop.path("runs/tiny/ensemble.json")).unwrap();
+    std::fs::remove_file(workshop.path("runs/tiny/member-2/finished.json")).unwrap();
+    std::fs::remove_dir_all(workshop.path("runs/tiny/member-2/checkpoints/step-24")).unwrap();
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("member-1 is finished") && said.contains("resuming after step 20"), "{said}");
+    assert!([weights(1), weights(2)] == trained);
+    assert_eq!([workshop.read("runs/tiny/ensemble.json"), workshop.read("runs/tiny/reward_report.json")], judged);
+
+    let row = |answer: &str| json!({"messages": [{"role": "user", "content": "Question 3?"}, {"role": "assistant", "content": answer}]});
+    workshop.write("answers.jsonl", format!("{}\n{}\n", row("perhaps 3"), row("no, never 3")));
+    let score = |arguments: &[&str]| -> Vec<Json> {
+        let out = workshop.succeed(&[&["score"], arguments, &["answers.jsonl"]].concat());
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let number = |value: &Json| value.as_f64().unwrap_or_else(|| panic!("{value}"));
+    let mean = score(&["runs/tiny"]);
+    let lower = score(&["runs/tiny", "--combine", "lower-bound", "--penalty", "2"]);
+    let worst = score(&["runs/tiny/member-1", "runs/tiny/member-2", "--combine", "minimum"]);
+    let alone = [score(&["runs/tiny/member-1"]), score(&["runs/tiny/member-2/model"])];
+    let ensemble: Json = serde_json::from_str(&judged[0]).unwrap();
+    for line in 0..2 {
+        let scaled: Vec<f64> = (0..2)
+            .map(|member| {
+                assert!(alone[member][line].get("members").is_none());
+                let scale = &ensemble["members"][member];
+                (number(&alone[member][line]["reward"]) - number(&scale["mean"])) / number(&scale["deviation"])
+            })
+            .collect();
+        let close = |scored: &Json, by_hand: f64| {
+            assert!((number(&scored["reward"]) - by_hand).abs() < 1e-4, "{scored} is not {by_hand}");
+            for (member, own) in scaled.iter().enumerate() {
+                assert!((number(&scored["members"][member]) - own).abs() < 1e-4, "{scored}: {own}");
+            }
+        };
+        close(&mean[line], f64::midpoint(scaled[0], scaled[1]));
+        close(&worst[line], scaled[0].min(scaled[1]));
+        // Two members: the sample deviation is their distance over √2.
+        let deviation = (scaled[0] - scaled[1]).abs() / std::f64::consts::SQRT_2;
+        close(&lower[line], f64::midpoint(scaled[0], scaled[1]) - 2.0 * deviation);
+    }
+    assert!(number(&mean[0]["reward"]) > number(&mean[1]["reward"]), "{mean:?}");
+
+    for (arguments, expected) in [
+        (
+            &["score", "runs/tiny/member-1", "--combine", "mean", "answers.jsonl"][..],
+            "--combine is set but there is one model",
+        ),
+        (&["score", "runs/tiny", "--penalty", "1", "answers.jsonl"], "--penalty belongs to the lower bound"),
+        (&["score", "runs/tiny", "--combine", "lower-bound", "--penalty=-1", "answers.jsonl"], "--penalty is -1"),
+        (&["score", "answers.jsonl"], "there is a model or a file, not both"),
+        (&["score", "runs/tiny/member-1", "model", "answers.jsonl"], "this is no reward model"),
+        (&["chat", "runs/tiny", "-m", "Hi"], "this is an ensemble of reward models"),
+    ] {
+        let said = workshop.fail(arguments);
+        assert!(said.contains(expected) && said.contains("fix: "), "{said}");
+    }
+    workshop.write("recipe.toml", members(""));
+    assert!(workshop.fail(&["run", "recipe.toml"]).contains("another number of `members`"));
+    // A share of so few rows that it holds out none.
+    workshop.write("recipe.toml", members("members = 2\n").replace("share = 0.25", "share = 0.001"));
+    let said = workshop.fail(&["run", "recipe.toml", "--restart"]);
+    assert!(said.contains("no record is held out to bring the members to one scale"), "{said}");
+    assert!(!workshop.path("runs/tiny/member-1").exists());
+    for (recipe, expected) in [
+        (members("members = 0\n"), "`members` is 0"),
+        (members("members = 2\n").replace("share = 0.25", "share = 0"), "nothing is held out to bring them"),
+        (recipe("dpo", "members = 2\n"), "`members` belongs to reward stages"),
+    ] {
+        workshop.write("recipe.toml", recipe);
+        assert!(workshop.fail(&["plan", "recipe.toml"]).contains(expected));
     }
 }
 

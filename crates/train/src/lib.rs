@@ -6,6 +6,7 @@
 //! [`RunDirectory`] is where it leaves metrics and checkpoints; [`checks`] looks at the first batch before anything is
 //! trained. Nothing here prints: whoever runs it passes an [`Observer`].
 
+mod answerer;
 mod checkpoint;
 pub mod checks;
 mod critic;
@@ -23,6 +24,7 @@ mod pretraining;
 mod quark;
 mod reference;
 mod reward;
+mod reward_models;
 pub mod rewards;
 mod rollout;
 mod round;
@@ -34,6 +36,7 @@ mod tensorboard;
 mod trainer;
 mod unpaired;
 
+pub use answerer::{Answerer, RolloutServer};
 pub use camelid_objectives::sft::Reduction;
 pub use checkpoint::Progress;
 pub use critic::Critic;
@@ -50,6 +53,7 @@ pub use pretraining::Pretraining;
 pub use quark::QuarkTask;
 pub use reference::{Reference, ReferenceUpdate, Source as ReferenceSource};
 pub use reward::{CorrectnessTask, RewardTask, correct, rewards};
+pub use reward_models::RewardModels;
 pub use rollout::{Drawing, Evaluation, RolledOut, Rollout, Rollouts, Sampled};
 pub use run_directory::RunDirectory;
 pub use schedule::{Schedule, Shape};

@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 
-use camelid_generate::engine::{Answered, Limits, Unanswered, answer_all};
+use camelid_generate::engine::Answered;
 use camelid_generate::{Finish, Request, Sampling, StopRules};
 use camelid_model::{Engine, Values, Want};
 use camelid_objectives::reinforcement::shaping::{self, Shaping};
@@ -15,6 +15,7 @@ use camelid_objectives::{Metric, Outcome, Reduced};
 use camelid_text::{Encoded, Text};
 
 use crate::TrainError;
+use crate::answerer::Answerer;
 use crate::rewards::{Candidate, Given, Rewards};
 use crate::task::{Example, Label, Prompt, Purpose, Round, forest, micro_batches, targets_of_branches};
 
@@ -44,6 +45,7 @@ pub struct Rollouts {
     pub drawing: Drawing,
     pub text: Text,
     pub rewards: Rewards,
+    pub answerer: Answerer,
 }
 
 /// An answer, drawn and rewarded.
@@ -136,15 +138,11 @@ impl Rollouts {
         requests: Vec<Request>,
     ) -> Result<RolledOut, TrainError> {
         let prompts: Vec<&Prompt> = round.examples.iter().map(|example| prompt(example)).collect::<Result<_, _>>()?;
-        let limits = limits(&requests);
-        let answers = answer_all(engine, &self.text, limits, requests, &mut |_| {}).map_err(|error| match error {
-            Unanswered::Model(error) => TrainError::from(error),
-            Unanswered::Refused { index, refusal } => TrainError::Data {
-                reason: format!("record {}: {refusal}", round.examples[index].record() + 1),
-                fix: "shorten or remove the record".into(),
-            },
-        })?;
+        let records: Vec<u32> = round.examples.iter().map(|example| example.record()).collect();
+        let (answers, of_answerer) =
+            self.answerer.answer(engine, &self.text, requests, &records, round.token_budget)?;
         let mut metrics = lengths(&answers);
+        metrics.extend(of_answerer);
         let mut groups: Vec<Vec<Sampled>> = round
             .examples
             .iter()
@@ -319,24 +317,4 @@ fn draw_seed(seed: u64, purpose: &str, step: u64, place: u64) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
     u64::from_le_bytes(first)
-}
-
-/// Room for the samples of `requests`: all of them at once where that is not much.
-fn limits(requests: &[Request]) -> Limits {
-    const BLOCK: usize = 64;
-    const MOST: usize = 32_768;
-    let need = |request: &Request| {
-        BLOCK * (request.prompt.len().div_ceil(BLOCK) + request.samples * request.max_tokens.div_ceil(BLOCK))
-    };
-    let largest = requests.iter().map(need).max().unwrap_or(0);
-    let all = requests.iter().map(need).sum::<usize>();
-    let context = requests.iter().map(|request| request.prompt.len() + request.max_tokens).max().unwrap_or(0);
-    let samples = requests.iter().map(|request| request.samples).sum::<usize>().clamp(1, 128);
-    let most_samples = requests.iter().map(|request| request.samples).max().unwrap_or(1);
-    Limits {
-        context,
-        cache_tokens: all.min(MOST).max(largest),
-        samples: samples.max(most_samples),
-        prompt_tokens: 1024,
-    }
 }

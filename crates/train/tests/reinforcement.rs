@@ -18,7 +18,7 @@ use camelid_text::{Encoded, Forest};
 use camelid_train::checks::{CheckReport, Normalised, first_round};
 use camelid_train::rewards::{Candidate, Given, Reward, Rewards, Term};
 use camelid_train::{
-    Asked, Baseline, Controller, Critic, Drawing, Evaluation, Example, GroupTask, Label, PpoMethod, PpoTask,
+    Answerer, Asked, Baseline, Controller, Critic, Drawing, Evaluation, Example, GroupTask, Label, PpoMethod, PpoTask,
     Pretraining, Prompt, Purpose, ReferenceSource, Rolled, Rollout, Rollouts, Round, RunDirectory, Schedule,
     ScoreScale, Shape, Task, TrainError, TrainingPlan,
 };
@@ -48,7 +48,7 @@ fn first_letter(answer: &[u32]) -> f64 {
 fn rollouts(worth: fn(&[u32]) -> f64, samples: usize, answer_tokens: usize) -> Rollouts {
     let drawing = Drawing { samples, answer_tokens, seed: 5, evaluation: Evaluation::Sampled };
     let terms = vec![Term { weight: 1.0, reward: Box::new(Worth(worth)) }];
-    Rollouts { drawing, text: text(), rewards: Rewards { terms } }
+    Rollouts { drawing, text: text(), rewards: Rewards { terms }, answerer: Answerer::Own }
 }
 
 fn prompts(count: u32) -> Vec<Example> {

@@ -18,9 +18,9 @@ use camelid_text::{Encoded, Forest};
 use camelid_train::checks::generator_is_trainer;
 use camelid_train::rewards::{Candidate, Given, Reward, Rewards, Term};
 use camelid_train::{
-    Asked, Drawing, Evaluation, Example, ExpertIterationTask, Label, OnlinePreferenceTask, Pairing, PreferenceTask,
-    Prompt, Purpose, QuarkTask, Reduction, Reference, ReferenceSource, Rolled, Rollouts, Round, RunDirectory, Sampler,
-    SftTask, Task, TrainError, TrainingPlan,
+    Answerer, Asked, Drawing, Evaluation, Example, ExpertIterationTask, Label, OnlinePreferenceTask, Pairing,
+    PreferenceTask, Prompt, Purpose, QuarkTask, Reduction, Reference, ReferenceSource, Rolled, Rollouts, Round,
+    RunDirectory, Sampler, SftTask, Task, TrainError, TrainingPlan,
 };
 use support::run::{Log, Outcome, Then, fit_task, outcome, state};
 use support::{Fault, Table, VOCABULARY, plan, text};
@@ -55,7 +55,7 @@ fn expected(engine: &Table, last: u32) -> f64 {
 fn rollouts(sign: f64) -> Rollouts {
     let drawing = Drawing { samples: 8, answer_tokens: 12, seed: 5, evaluation: Evaluation::Greedy };
     let terms = vec![Term { weight: 1.0, reward: Box::new(FirstLetter(sign)) }];
-    Rollouts { drawing, text: text(), rewards: Rewards { terms } }
+    Rollouts { drawing, text: text(), rewards: Rewards { terms }, answerer: Answerer::Own }
 }
 
 /// Prompts of two tokens, the last one of four; with labels, behind each of them too.

@@ -7,12 +7,11 @@ use anyhow::{Context, bail};
 use camelid_objectives::reward::sentiment::Lexicon;
 use serde_json::{Map, Value as Json, json};
 
+use super::company::read_lexicon;
 use crate::cli::LabelArgs;
 
 pub(crate) fn run(args: &LabelArgs) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(&args.lexicon)
-        .with_context(|| format!("{} cannot be read\n  fix: name a lexicon", args.lexicon.display()))?;
-    let lexicon = Lexicon::parse(&text).map_err(|error| anyhow::anyhow!("{}, {error}", args.lexicon.display()))?;
+    let lexicon = read_lexicon(&args.lexicon)?;
     let answers = File::open(&args.answers).with_context(|| {
         format!("{} cannot be read\n  fix: name what camelid generate wrote", args.answers.display())
     })?;

@@ -105,13 +105,14 @@ pub(crate) fn estimate_stage(
     let all: usize = prepared.training.iter().map(Example::rows).sum();
     let mean = all as f64 / prepared.training.len().max(1) as f64;
     let records = (steps * training.batch_size as u64).min(training.records(prepared.training.len()));
-    let tokens = records as f64 * mean;
+    let members = stage.members as f64;
+    let tokens = members * records as f64 * mean;
     let rows = (training.tokens_per_micro_batch as f64).min(mean * training.batch_size as f64) as usize;
     let flops = tokens * estimate::flops_a_token(&model.arch, &stage.tuning, stage.activation_checkpointing);
     let validation: usize = prepared.validation.iter().map(Example::rows).sum();
     let passes = 2 + steps.checked_div(training.eval_every).unwrap_or(0);
     let scoring = estimate::flops_a_token(&model.arch, &Tuning::Frozen, false);
-    let validating = (validation as u64 * passes) as f64 * scoring;
+    let validating = members * (validation as u64 * passes) as f64 * scoring;
     Estimate {
         steps,
         tokens: tokens as u64,

@@ -21,8 +21,13 @@ pub(crate) fn reward_report(
     token_budget: usize,
 ) -> anyhow::Result<Option<RewardReport>> {
     let examples: Vec<&Example> = prepared.validation.iter().collect();
-    let Some(first) = examples.first() else { return Ok(None) };
     let rewards = rewards(engine, &examples, token_budget)?;
+    judge(&examples, rewards)
+}
+
+/// What the reward of each sequence of each example is worth; nothing without any.
+pub(crate) fn judge(examples: &[&Example], rewards: Vec<Vec<f32>>) -> anyhow::Result<Option<RewardReport>> {
+    let Some(first) = examples.first() else { return Ok(None) };
     if !matches!(first.label, Label::Ranked(_)) {
         let solutions = examples.iter().zip(rewards).map(|(example, values)| -> anyhow::Result<Solution> {
             Ok(Solution { values, labels: correct(example)? })

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use camelid_generate::{Sampler, Sampling, answer};
 use camelid_kernels::{Backend, Compute, Cpu};
 use camelid_model::io::{ElementType, write_hf_model, write_hf_reward_model, write_text};
-use camelid_model::{Engine, ModelError, Transformer, Tuning};
+use camelid_model::{Engine, LoadedModel, ModelError, Transformer, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
 use camelid_train::checks::{
@@ -18,6 +18,7 @@ use camelid_train::{Ended, Example, Label, Purpose, Requests, Round, RunDirector
 use serde::Serialize;
 use serde_json::json;
 
+use super::ensemble::{join, member_name, member_stage};
 use super::prepare::{Prepared, first_examples, prepare, write_rejects};
 use super::reward_report::reward_report;
 use super::task::StageTask;
@@ -25,12 +26,15 @@ use super::watch::Watch;
 use crate::cli::RunArgs;
 use crate::recipe::{self, Objective, Plan, StagePlan};
 use crate::report::write_report;
+use crate::reward_models::{ENSEMBLE, REPORT};
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 11] = [
+const OUTPUTS: [&str; 13] = [
     "report.html",
-    "reward_report.json",
+    REPORT,
+    ENSEMBLE,
+    "rollout-weights",
     "checkpoints",
     "reference.jsonl",
     "metrics.jsonl",
@@ -55,7 +59,8 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         if plan.stages.len() > 1 {
             eprintln!("stage {} of {}: {}", index + 1, plan.stages.len(), directory.display());
         }
-        let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, requests: &requests };
+        let seed = plan.seed;
+        let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, seed, requests: &requests };
         let result = run.run(args)?;
         if result.is_some() {
             report(&directory);
@@ -116,6 +121,8 @@ struct StageRun<'a> {
     directory: &'a Path,
     /// What the stage starts from.
     model: &'a str,
+    /// Of what is drawn when the model is made: its adapter.
+    seed: u64,
     requests: &'a Requests,
 }
 
@@ -133,12 +140,78 @@ impl StageRun<'_> {
         if args.restart {
             self.clear()?;
         }
+        self.check_layout()?;
         let mut report = |line: &str| eprintln!("{line}");
         let loaded = models::open(self.model, &mut report)?;
         let text = Text::new(loaded.text.clone())?;
         let prepared = prepare(self.plan, self.stage, Some(text), &mut report)?;
         write_rejects(self.directory, &prepared.rejects)?;
-        let run_hash = self.hash(&prepared);
+        if self.stage.members > 1 {
+            return self.train_members(&directory, loaded, &prepared, args);
+        }
+        self.train(&directory, loaded, &prepared, args)
+    }
+
+    /// Trains each member, one after another, and puts them on one scale.
+    fn train_members(
+        &self,
+        directory: &RunDirectory,
+        loaded: LoadedModel,
+        prepared: &Prepared,
+        args: &RunArgs,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        if prepared.validation.is_empty() {
+            bail!("no record is held out to bring the members to one scale\n  fix: raise validation_share");
+        }
+        directory.write("plan.toml", &recipe::plan_text(self.plan)?)?;
+        let (mut loaded, mut models) = (Some(loaded), Vec::new());
+        for number in 1..=self.stage.members {
+            let folder = self.directory.join(member_name(number));
+            eprintln!("member {number} of {}: {}", self.stage.members, folder.display());
+            let loaded = match loaded.take() {
+                Some(loaded) => loaded,
+                None => models::open(self.model, &mut |line| eprintln!("{line}"))?,
+            };
+            let stage = member_stage(self.stage, number);
+            let seed = self.seed.wrapping_add(number as u64 - 1);
+            let member = StageRun { stage: &stage, directory: &folder, seed, ..*self };
+            let Some(model) = member.train(&RunDirectory::open(&folder)?, loaded, prepared, args)? else {
+                return Ok(None);
+            };
+            models.push(model.strip_prefix(self.directory).map(Path::to_path_buf).unwrap_or(model));
+        }
+        let backend = || machine::open_precision(self.plan.compute, self.plan.threads);
+        let report = join(directory, &models, self.stage, prepared, &backend)?;
+        if let Some(report) = report {
+            eprintln!("{}", report.to_text());
+        }
+        eprintln!("{} members on one scale are in {}", models.len(), self.directory.display());
+        Ok(Some(self.directory.to_owned()))
+    }
+
+    /// A stage of one model and one of several keep their files in different places.
+    fn check_layout(&self) -> anyhow::Result<()> {
+        let (mine, other) =
+            if self.stage.members > 1 { ("several models", "checkpoints") } else { ("one model", "member-1") };
+        if self.directory.join(other).is_dir() {
+            bail!(
+                "{}: an earlier run here had another number of `members` than this one of {mine}\n  fix: restore the recipe, set \
+                 another name, or start anew with --restart",
+                self.directory.display()
+            );
+        }
+        Ok(())
+    }
+
+    /// Trains one model and writes it.
+    fn train(
+        &self,
+        directory: &RunDirectory,
+        loaded: LoadedModel,
+        prepared: &Prepared,
+        args: &RunArgs,
+    ) -> anyhow::Result<Option<PathBuf>> {
+        let run_hash = self.hash(prepared);
         let finished = self.directory.join("finished.json");
         if self.is_finished(&finished, &run_hash) {
             eprintln!("{} is finished; --restart runs it again", self.directory.display());
@@ -152,7 +225,7 @@ impl StageRun<'_> {
         }
         let peak = measure::product_rate(&backend);
         let options = self.stage.transformer_options();
-        let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.plan.seed, options)?;
+        let mut engine = Transformer::new(backend, loaded, self.stage.tuning.clone(), self.seed, options)?;
         let (all, trained) = engine.parameters();
         eprintln!("{}", engine.describe());
         eprintln!(
@@ -164,15 +237,15 @@ impl StageRun<'_> {
         );
 
         let resuming = self.directory.join("checkpoints").is_dir();
-        let mut task = StageTask::new(self.plan, self.stage, self.directory, self.model, &run_hash, &prepared)?;
-        task.record_reference(&mut engine, &prepared, self.stage.training.tokens_per_micro_batch)?;
+        let mut task = StageTask::new(self.plan, self.stage, self.directory, self.model, &run_hash, prepared)?;
+        task.record_reference(&mut engine, prepared, self.stage.training.tokens_per_micro_batch)?;
         if !resuming {
             if !args.no_checks {
-                self.check(&mut engine, task.as_task(), &prepared)?;
+                self.check(&mut engine, task.as_task(), prepared)?;
             }
             // An earlier attempt may have come as far as its samples.
             directory.write("samples.jsonl", "")?;
-            self.sample(&mut engine, &prepared.text, &directory, "before", 0)?;
+            self.sample(&mut engine, &prepared.text, directory, "before", 0)?;
         }
         let trainer = Trainer {
             plan: &self.stage.training,
@@ -181,7 +254,7 @@ impl StageRun<'_> {
                 validation: &prepared.validation,
                 name: &|record| prepared.names.get(record as usize).cloned().unwrap_or_default(),
             },
-            directory: &directory,
+            directory,
             run_hash: run_hash.clone(),
             requests: self.requests,
         };
@@ -197,14 +270,14 @@ impl StageRun<'_> {
             Ended::EarlyStop => eprintln!("stopped early: validation has not got better"),
             Ended::Finished => {}
         }
-        self.sample(&mut engine, &prepared.text, &directory, "after", steps)?;
+        self.sample(&mut engine, &prepared.text, directory, "after", steps)?;
         let report = if self.stage.objective.is_reward() {
-            reward_report(&mut engine, &prepared, self.stage.training.tokens_per_micro_batch)?
+            reward_report(&mut engine, prepared, self.stage.training.tokens_per_micro_batch)?
         } else {
             None
         };
         if let Some(report) = &report {
-            directory.write("reward_report.json", &format!("{:#}\n", report.to_json()))?;
+            directory.write(REPORT, &format!("{:#}\n", report.to_json()))?;
         }
         let result = self.save(engine)?;
         directory.write("finished.json", &serde_json::to_string(&Finished { run_hash, steps })?)?;
@@ -258,7 +331,11 @@ impl StageRun<'_> {
     }
 
     fn clear(&self) -> anyhow::Result<()> {
-        for name in OUTPUTS {
+        let members = std::fs::read_dir(self.directory).into_iter().flatten().filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_prefix("member-").is_some_and(|rest| rest.parse::<usize>().is_ok()).then_some(name)
+        });
+        for name in OUTPUTS.into_iter().map(str::to_owned).chain(members) {
             let path = self.directory.join(name);
             let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
             match removed {

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Context;
 use camelid_model::Engine;
-use camelid_text::Text;
 use camelid_train::{
     CorrectnessTask, Example, ExpertIterationTask, GroupTask, OnlinePreferenceTask, PpoTask, PreferenceTask, QuarkTask,
     Reference, RewardTask, SftTask, Task, UnpairedTask,
 };
 
+use super::company;
 use super::prepare::Prepared;
 use super::value_model::ppo_task;
 use crate::recipe::{Built, BuiltIteration, Objective, Plan, StagePlan};
@@ -38,24 +38,25 @@ impl StageTask {
         run_hash: &str,
         prepared: &Prepared,
     ) -> anyhow::Result<Self> {
-        let text = prepared.text.assets();
+        let open = || company::open(plan, stage, directory, prepared.text.assets());
         let loss = match &stage.objective {
             Objective::Sft(reduction) => return Ok(Self::Sft(SftTask { reduction: *reduction })),
             Objective::Group(group) => {
                 let reference = stage.reference(directory).want();
-                return Ok(Self::Group(Box::new(group.task(stage.training.seed, Text::new(text.clone())?, reference))));
+                return Ok(Self::Group(Box::new(group.task(stage.training.seed, open()?, reference))));
             }
-            Objective::Ppo(ppo) => return Ok(Self::Ppo(Box::new(ppo_task(plan, stage, ppo, model, prepared)?))),
+            Objective::Ppo(ppo) => {
+                return Ok(Self::Ppo(Box::new(ppo_task(plan, stage, ppo, model, prepared, open()?)?)));
+            }
             Objective::ExpertIteration(iteration) => {
-                let text = Text::new(text.clone())?;
-                return Ok(match iteration.task(stage.training.seed, text, stage.reference(directory).want()) {
+                return Ok(match iteration.task(stage.training.seed, open()?, stage.reference(directory).want()) {
                     BuiltIteration::Rule(task) => Self::ExpertIteration(Box::new(task)),
                     BuiltIteration::Quark(task) => Self::Quark(Box::new(task)),
                 });
             }
             Objective::OnlinePreference(online) => {
                 let reference = Reference::new(stage.reference(directory), run_hash.to_owned());
-                let task = online.task(stage.training.seed, Text::new(text.clone())?, reference);
+                let task = online.task(stage.training.seed, open()?, reference);
                 let task = task.context("this loss takes single responses\n  fix: use a loss on pairs")?;
                 return Ok(Self::OnlinePreference(Box::new(task)));
             }

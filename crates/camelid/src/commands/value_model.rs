@@ -4,24 +4,27 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use camelid_model::{Engine, Transformer, TransformerOptions};
-use camelid_text::{Text, TextAssets};
+use camelid_text::TextAssets;
 use camelid_train::{Critic, PpoTask, Pretraining};
 use serde_json::Value as Json;
 
 use super::prepare::Prepared;
-use crate::recipe::{Plan, PpoPlan, StagePlan};
+use crate::recipe::{Company, Plan, PpoPlan, StagePlan, TermKind, TermPlan};
+use crate::reward_models::is_ensemble;
 use crate::{machine, models};
 
-/// Loads the value model, from `model` with a head of zeros where the recipe names none.
+/// Loads the value model: where the recipe names none, from the one reward model that judges the answers, else from `model` with a
+/// head of zeros.
 pub(crate) fn ppo_task(
     plan: &Plan,
     stage: &StagePlan,
     ppo: &PpoPlan,
     model: &str,
     prepared: &Prepared,
+    company: Company,
 ) -> anyhow::Result<PpoTask> {
     let seed = stage.training.seed;
-    let name = ppo.value_model.as_deref().unwrap_or(model);
+    let name = ppo.value_model.as_deref().or_else(|| judge(&ppo.rollout.reward)).unwrap_or(model);
     let loaded = models::open(name, &mut |line| eprintln!("{line}")).context("`value_model`")?;
     let text = prepared.text.assets();
     if vocabulary(&loaded.text) != vocabulary(text) {
@@ -40,8 +43,20 @@ pub(crate) fn ppo_task(
         .pretraining
         .as_ref()
         .map(|beside| Pretraining::new(prepared.pretraining.clone(), beside.coefficient, beside.batch_size, seed));
-    let rollouts = ppo.rollout.rollouts(seed, Text::new(text.clone())?);
+    let rollouts = company.rollouts(ppo.rollout.drawing(seed));
     Ok(PpoTask::new(ppo.method(stage.policy_reference()), rollouts, critic, ppo.controller(), pretraining))
+}
+
+/// The reward model, if a single one judges: its values are where a value model should start (Ouyang 2022, section 3.5).
+fn judge(terms: &[TermPlan]) -> Option<&str> {
+    let mut models = terms.iter().filter_map(|term| match &term.kind {
+        TermKind::Model(plan) => Some(&plan.paths),
+        _ => None,
+    });
+    match (models.next().map(Vec::as_slice), models.next()) {
+        (Some([path]), None) if !is_ensemble(path) => Some(path),
+        _ => None,
+    }
 }
 
 /// Every token with its number, whatever else a tokenizer's file says.

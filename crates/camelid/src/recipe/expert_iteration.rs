@@ -2,14 +2,13 @@
 
 use camelid_model::Want;
 use camelid_objectives::selection::rule::Rule;
-use camelid_text::Text;
 use camelid_train::{ExpertIterationTask, QuarkTask, Reduction, SftTask};
 use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
 use super::either::{ByName, NameOrTable};
 use super::loss::preference_keys;
-use super::rollout::{RolloutPlan, resolve_rollouts};
+use super::rollout::{Company, RolloutPlan, resolve_rollouts};
 use super::spec::{ReductionSpec, StageSpec};
 
 /// How answers are chosen.
@@ -76,8 +75,8 @@ pub(crate) enum BuiltIteration {
 
 impl ExpertIterationPlan {
     /// `reference` is the forward pass of the first policy.
-    pub(crate) fn task(&self, seed: u64, text: Text, reference: Want) -> BuiltIteration {
-        let (rollouts, shaping) = (self.rollout.rollouts(seed, text), self.rollout.shaping());
+    pub(crate) fn task(&self, seed: u64, company: Company, reference: Want) -> BuiltIteration {
+        let (rollouts, shaping) = (company.rollouts(self.rollout.drawing(seed)), self.rollout.shaping());
         let (rule, reduction, demonstrations) = match self.select {
             SelectPlan::Best { keep, reduction, demonstrations } => (Rule::Best { keep }, reduction, demonstrations),
             SelectPlan::Threshold { above, reduction, demonstrations } => {

@@ -5,12 +5,12 @@ use camelid_objectives::reinforcement::group::Deviation;
 use camelid_objectives::reinforcement::kl::Estimator;
 use camelid_objectives::reinforcement::policy_gradient::{Clip, Denominator, KlTerm, PolicyGradient, Ratio};
 use camelid_objectives::reinforcement::shaping::{MissingEnd, Shaping};
-use camelid_text::Text;
-use camelid_train::{Baseline, Drawing, Evaluation, GroupTask, Rollouts};
+use camelid_train::{Baseline, Drawing, Evaluation, GroupTask};
 use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
-use super::rewards::{TermPlan, build_rewards, resolve_rewards};
+use super::rewards::{TermPlan, needs_expected, resolve_rewards};
+use super::rollout::Company;
 use super::spec::StageSpec;
 
 /// How held-out prompts are answered.
@@ -120,7 +120,7 @@ impl GroupPlan {
     }
 
     /// `reference` is the forward pass of the policy that penalties are relative to.
-    pub(crate) fn task(&self, seed: u64, text: Text, reference: Want) -> GroupTask {
+    pub(crate) fn task(&self, seed: u64, company: Company, reference: Want) -> GroupTask {
         let evaluation = match self.evaluation {
             EvaluationChoice::Greedy => Evaluation::Greedy,
             EvaluationChoice::Sampled => Evaluation::Sampled,
@@ -135,13 +135,13 @@ impl GroupPlan {
                 ..Shaping::default()
             },
             reference,
-            rollouts: Rollouts { drawing, text, rewards: build_rewards(&self.reward) },
+            rollouts: company.rollouts(drawing),
         }
     }
 
     /// Whether prompts must come with the answers that are right.
     pub(crate) fn needs_expected(&self) -> bool {
-        build_rewards(&self.reward).needs_expected()
+        needs_expected(&self.reward)
     }
 }
 

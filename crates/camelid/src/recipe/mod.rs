@@ -22,6 +22,8 @@ pub(crate) use parse::{read, read_toml};
 pub(crate) use ppo::PpoPlan;
 pub(crate) use resolve::{Objective, Plan, StagePlan, resolve};
 pub(crate) use reward::RewardPlan;
+pub(crate) use rewards::{ModelPlan, TermKind, TermPlan};
+pub(crate) use rollout::{Company, RolloutServerPlan};
 pub(crate) use sources::DataSource;
 pub(crate) use spec::MomentSpec;
 pub(crate) use view::{plan_text, plan_view, stage_view};

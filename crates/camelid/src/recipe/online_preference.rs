@@ -1,13 +1,12 @@
 //! The method of an online-preference stage: how the policy's answers become pairs, and the loss on these.
 
-use camelid_text::Text;
 use camelid_train::{OnlinePreferenceTask, Pairing, PreferenceTask, Reference, Sampler};
 use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
 use super::either::{ByName, NameOrTable};
 use super::loss::{Built, LossPlan, resolve_loss};
-use super::rollout::{RolloutPlan, resolve_rollouts};
+use super::rollout::{Company, RolloutPlan, resolve_rollouts};
 use super::spec::StageSpec;
 
 /// Which of a prompt's answers go on.
@@ -61,14 +60,14 @@ pub(crate) enum SamplerPlan {
 
 impl OnlinePreferencePlan {
     /// `None` if the loss takes single responses, which [`resolve_online_preference`] refuses.
-    pub(crate) fn task(&self, seed: u64, text: Text, reference: Reference) -> Option<OnlinePreferenceTask> {
+    pub(crate) fn task(&self, seed: u64, company: Company, reference: Reference) -> Option<OnlinePreferenceTask> {
         let Built::Groups(method) = self.loss.build() else { return None };
         let sampler = match self.sampler {
             SamplerPlan::Policy => Sampler::Policy,
             SamplerPlan::Rejection { beta, keep } => Sampler::Rejection { beta, keep },
         };
         let pairing = if self.first_round { Pairing::FirstRound } else { Pairing::Choice(self.loss.pairs) };
-        let (rollouts, shaping) = (self.rollout.rollouts(seed, text), self.rollout.shaping());
+        let (rollouts, shaping) = (company.rollouts(self.rollout.drawing(seed)), self.rollout.shaping());
         let preference = PreferenceTask { method, reference };
         Some(OnlinePreferenceTask { preference, sampler, pairing, seed, shaping, rollouts })
     }

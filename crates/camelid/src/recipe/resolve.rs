@@ -14,8 +14,9 @@ use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
 use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
 use super::ppo::{PpoPlan, ppo_keys, resolve_ppo};
-use super::reward::{RewardPlan, resolve_reward};
-use super::rollout::selection_keys;
+use super::reward::{RewardPlan, resolve_members, resolve_reward};
+use super::rewards::TermPlan;
+use super::rollout::{RolloutServerPlan, resolve_rollout_server, selection_keys};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
     LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, SourceTable, Sources, StageKind,
@@ -52,6 +53,10 @@ pub(crate) struct StagePlan {
     pub(crate) moments: MomentType,
     pub(crate) activation_checkpointing: bool,
     pub(crate) objective: Objective,
+    /// Models that a reward stage trains, each from another seed; 1 for other kinds.
+    pub(crate) members: usize,
+    /// Another process that draws the policy's answers.
+    pub(crate) rollout_server: Option<RolloutServerPlan>,
     /// When the reference policy moves; absent: never.
     pub(crate) reference_update: Option<ReferenceUpdate>,
     /// Demonstrations are responses behind labels that say how good they are.
@@ -78,6 +83,17 @@ impl StagePlan {
             (Tuning::LowRank(_), None) => ReferenceSource::AdapterOff,
             _ if scores_new_responses => ReferenceSource::Copy(None),
             _ => ReferenceSource::File(directory.join("reference.jsonl")),
+        }
+    }
+
+    /// What answers are rewarded for; nothing where none are sampled.
+    pub(crate) fn rewards(&self) -> &[TermPlan] {
+        match &self.objective {
+            Objective::Group(group) => &group.reward,
+            Objective::ExpertIteration(iteration) => &iteration.rollout.reward,
+            Objective::OnlinePreference(online) => &online.rollout.reward,
+            Objective::Ppo(ppo) => &ppo.rollout.reward,
+            Objective::Sft(_) | Objective::Preference(_) | Objective::Reward(_) => &[],
         }
     }
 
@@ -198,6 +214,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
     refuse_noise(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
     let objective = resolve_objective(path, place, spec, &training)?;
+    let members = resolve_members(place, spec, training.validation_share > 0.0 || !validation_data.is_empty())?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
         return Err(error("`save_merged` is set but no adapter is trained".into(), "remove it, or add `lora`"));
@@ -217,8 +234,10 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         neftune_alpha,
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
         activation_checkpointing: spec.activation_checkpointing.unwrap_or(false),
+        rollout_server: resolve_rollout_server(place, spec)?,
         reference_update: resolve_reference_update(place, spec, &objective)?,
         objective,
+        members,
         condition: resolve_condition(place, spec)?,
         training,
         sample_prompts,

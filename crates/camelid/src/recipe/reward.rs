@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::RecipeError;
 use super::loss::preference_keys;
-use super::spec::StageSpec;
+use super::spec::{StageKind, StageSpec};
 
 /// A reward stage, resolved.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -72,4 +72,21 @@ pub(crate) fn resolve_reward(place: &str, spec: &StageSpec) -> Result<RewardPlan
     }
     let pairs = spec.pairs.unwrap_or(PairChoice::All);
     Ok(RewardPlan::BradleyTerry { margin_weight, label_smoothing, centring, pairs })
+}
+
+/// How many models a reward stage trains; several need held-out responses on which their rewards are brought to one scale.
+pub(crate) fn resolve_members(place: &str, spec: &StageSpec, holds_out: bool) -> Result<usize, RecipeError> {
+    let Some(members) = spec.members else { return Ok(1) };
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    if spec.kind != StageKind::Reward {
+        return error("`members` belongs to reward stages".into(), "remove it, or set kind = \"reward\"");
+    }
+    if members == 0 {
+        return error("`members` is 0".into(), "use 1, or 3 to 5 for an ensemble");
+    }
+    if members > 1 && !holds_out {
+        let what = format!("`members` is {members} but nothing is held out to bring them to one scale");
+        return error(what, "set validation_share or validation_data");
+    }
+    Ok(members)
 }

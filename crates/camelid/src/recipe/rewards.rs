@@ -1,15 +1,17 @@
 //! What answers are rewarded for: `reward = "number"`, one table, or a list of tables whose terms are added.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use camelid_objectives::reinforcement::shaping::Length;
 use camelid_objectives::reward::checker::Checker;
-use camelid_train::rewards::{CheckerReward, LengthReward, Reward, Rewards, Term};
+use camelid_objectives::reward::ensemble::Combine;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
+use super::either::OneOrMany;
 
 /// How an answer is compared with the expected one.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -39,8 +41,31 @@ impl From<Check> for Checker {
 #[serde(deny_unknown_fields)]
 pub(crate) struct TermSpec {
     pub(crate) weight: Option<f64>,
-    pub(crate) check: Option<Check>,
-    pub(crate) length: Option<LengthSpec>,
+    check: Option<Check>,
+    length: Option<LengthSpec>,
+    /// Reward models: a run, a folder, an ensemble, or several.
+    model: Option<OneOrMany>,
+    combine: Option<CombineChoice>,
+    /// Of `combine = "lower-bound"`: how many deviations are taken from the mean.
+    penalty: Option<f64>,
+    /// Use a reward model although it is not certified.
+    force: Option<bool>,
+    /// A file of words and their valences.
+    lexicon: Option<PathBuf>,
+    /// Of `lexicon`: judge prompt and answer as one text.
+    with_prompt: Option<bool>,
+    /// A regular expression that a good answer matches.
+    pattern: Option<String>,
+}
+
+/// One reward from several reward models.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum CombineChoice {
+    #[default]
+    Mean,
+    Minimum,
+    LowerBound,
 }
 
 /// A term for an answer's tokens: `per_token`, or `target` and `scale`, or `limit` and `margin`.
@@ -101,6 +126,33 @@ pub(crate) struct TermPlan {
 pub(crate) enum TermKind {
     Check(Check),
     Length(LengthPlan),
+    Model(ModelPlan),
+    Lexicon { path: PathBuf, with_prompt: bool },
+    Pattern(String),
+}
+
+/// Reward models as one reward.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct ModelPlan {
+    pub(crate) paths: Vec<String>,
+    combine: CombineChoice,
+    penalty: f64,
+    pub(crate) force: bool,
+}
+
+impl ModelPlan {
+    pub(crate) fn combine(&self) -> Combine {
+        match self.combine {
+            CombineChoice::Mean => Combine::Mean,
+            CombineChoice::Minimum => Combine::Minimum,
+            CombineChoice::LowerBound => Combine::LowerBound(self.penalty),
+        }
+    }
+}
+
+/// Whether prompts must come with the answers that are right.
+pub(crate) fn needs_expected(terms: &[TermPlan]) -> bool {
+    terms.iter().any(|term| matches!(term.kind, TermKind::Check(_)))
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -141,13 +193,57 @@ fn resolve_term(place: &str, term: &TermSpec) -> Result<TermPlan, RecipeError> {
     if !weight.is_finite() || weight == 0.0 {
         return error(format!("`weight` is {weight}"), "use a number other than 0; below 0 it is a penalty");
     }
-    let kind = match (term.check, &term.length) {
-        (Some(check), None) => TermKind::Check(check),
-        (None, Some(length)) => TermKind::Length(resolve_length(place, *length)?),
-        (None, None) => return error("a reward has no kind".into(), "give one of check, length"),
-        _ => return error("a reward has several kinds".into(), "make each a table of its own in a list"),
+    let kinds = [
+        term.check.map(TermKind::Check),
+        term.length.map(|length| resolve_length(place, length)).transpose()?.map(TermKind::Length),
+        term.model.as_ref().map(|paths| resolve_model(place, term, paths)).transpose()?.map(TermKind::Model),
+        term.lexicon.clone().map(|path| TermKind::Lexicon { path, with_prompt: term.with_prompt.unwrap_or(false) }),
+        term.pattern.as_ref().map(|pattern| resolve_pattern(place, pattern)).transpose()?.map(TermKind::Pattern),
+    ];
+    let mut kinds = kinds.into_iter().flatten();
+    let Some(kind) = kinds.next() else {
+        return error("a reward has no kind".into(), "give one of check, length, model, lexicon, pattern");
     };
+    if kinds.next().is_some() {
+        return error("a reward has several kinds".into(), "make each a table of its own in a list");
+    }
+    let of_others = [
+        ("combine", "model", term.combine.is_some() && term.model.is_none()),
+        ("penalty", "model", term.penalty.is_some() && term.model.is_none()),
+        ("force", "model", term.force.is_some() && term.model.is_none()),
+        ("with_prompt", "lexicon", term.with_prompt.is_some() && term.lexicon.is_none()),
+    ];
+    if let Some((key, kind, _)) = of_others.into_iter().find(|(.., is_wrong)| *is_wrong) {
+        return error(format!("`{key}` is read with `{kind}` only"), "remove it");
+    }
     Ok(TermPlan { weight, kind })
+}
+
+fn resolve_model(place: &str, term: &TermSpec, OneOrMany(paths): &OneOrMany) -> Result<ModelPlan, RecipeError> {
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    if paths.is_empty() || paths.iter().any(|path| path.trim().is_empty()) {
+        return error("`model` names no reward model".into(), "name what a stage with kind = \"reward\" wrote");
+    }
+    let combine = term.combine.unwrap_or_default();
+    let penalty = term.penalty.unwrap_or(0.5);
+    if term.penalty.is_some() && combine != CombineChoice::LowerBound {
+        return error("`penalty` is set but rewards are not combined by their lower bound".into(), "remove it");
+    }
+    if !(penalty >= 0.0 && penalty.is_finite()) {
+        return error(format!("`penalty` is {penalty}"), "use a number from 0 up; 0.3 to 1 is usual");
+    }
+    Ok(ModelPlan { paths: paths.clone(), combine, penalty, force: term.force.unwrap_or(false) })
+}
+
+fn resolve_pattern(place: &str, pattern: &str) -> Result<String, RecipeError> {
+    match regex::Regex::new(pattern) {
+        Ok(_) => Ok(pattern.to_owned()),
+        Err(error) => {
+            let reason = error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+            let what = format!("`pattern` is no regular expression: {reason}");
+            Err(RecipeError::new(place.to_owned(), what, "correct it; \\ before a character takes it as it is"))
+        }
+    }
 }
 
 fn resolve_length(place: &str, length: LengthSpec) -> Result<LengthPlan, RecipeError> {
@@ -176,16 +272,4 @@ fn resolve_length(place: &str, length: LengthSpec) -> Result<LengthPlan, RecipeE
         return error("a number of `length` is out of range", "use numbers of tokens above 0, and finite prices");
     }
     Ok(plan)
-}
-
-/// Ready to be asked.
-pub(crate) fn build_rewards(terms: &[TermPlan]) -> Rewards {
-    let term = |plan: &TermPlan| {
-        let reward: Box<dyn Reward> = match plan.kind {
-            TermKind::Check(check) => Box::new(CheckerReward(check.into())),
-            TermKind::Length(length) => Box::new(LengthReward(length.into())),
-        };
-        Term { weight: plan.weight, reward }
-    };
-    Rewards { terms: terms.iter().map(term).collect() }
 }

@@ -2,13 +2,66 @@
 
 use camelid_objectives::reinforcement::shaping::{MissingEnd, Shaping};
 use camelid_text::Text;
-use camelid_train::{Drawing, Evaluation, Rollouts};
-use serde::Serialize;
+use camelid_train::rewards::Rewards;
+use camelid_train::{Answerer, Drawing, Evaluation, Rollouts};
+use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
 use super::group::EvaluationChoice;
-use super::rewards::{TermPlan, build_rewards, resolve_rewards};
+use super::rewards::{TermPlan, needs_expected, resolve_rewards};
 use super::spec::StageSpec;
+
+/// What a policy that learns from its own answers needs beside it, opened.
+pub(crate) struct Company {
+    pub(crate) text: Text,
+    pub(crate) rewards: Rewards,
+    pub(crate) answerer: Answerer,
+}
+
+impl Company {
+    pub(crate) fn rollouts(self, drawing: Drawing) -> Rollouts {
+        let Self { text, rewards, answerer } = self;
+        Rollouts { drawing, text, rewards, answerer }
+    }
+}
+
+/// The key `rollout_server`: a `camelid serve` process that draws the answers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RolloutServerSpec {
+    url: String,
+    /// The name that the server answers under; any where it does not check.
+    model: Option<String>,
+    /// Environment variable that holds the server's key.
+    key_variable: Option<String>,
+}
+
+/// As [`RolloutServerSpec`], resolved.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RolloutServerPlan {
+    pub(crate) url: String,
+    pub(crate) model: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_variable: Option<String>,
+}
+
+pub(crate) fn resolve_rollout_server(place: &str, spec: &StageSpec) -> Result<Option<RolloutServerPlan>, RecipeError> {
+    let Some(server) = &spec.rollout_server else { return Ok(None) };
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    if !spec.kind.samples() {
+        let what = format!("`rollout_server` is set but a {} stage samples no answers", spec.kind.name());
+        return error(what, "remove it");
+    }
+    if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
+        let what = format!("`rollout_server.url` is {:?}, which is no address", server.url);
+        return error(
+            what,
+            "use one like \"http://127.0.0.1:8000\"; start it with camelid serve --allow-weight-updates",
+        );
+    }
+    let RolloutServerSpec { url, model, key_variable } = server.clone();
+    Ok(Some(RolloutServerPlan { url, model: model.unwrap_or_else(|| "policy".into()), key_variable }))
+}
 
 /// How answers are drawn and rewarded, resolved.
 #[derive(Clone, Debug, Serialize)]
@@ -21,13 +74,12 @@ pub(crate) struct RolloutPlan {
 }
 
 impl RolloutPlan {
-    pub(crate) fn rollouts(&self, seed: u64, text: Text) -> Rollouts {
+    pub(crate) fn drawing(&self, seed: u64) -> Drawing {
         let evaluation = match self.evaluation {
             EvaluationChoice::Greedy => Evaluation::Greedy,
             EvaluationChoice::Sampled => Evaluation::Sampled,
         };
-        let drawing = Drawing { samples: self.samples, answer_tokens: self.answer_tokens, seed, evaluation };
-        Rollouts { drawing, text, rewards: build_rewards(&self.reward) }
+        Drawing { samples: self.samples, answer_tokens: self.answer_tokens, seed, evaluation }
     }
 
     pub(crate) fn shaping(&self) -> Shaping {
@@ -36,7 +88,7 @@ impl RolloutPlan {
 
     /// Whether prompts must come with the answers that are right.
     pub(crate) fn needs_expected(&self) -> bool {
-        build_rewards(&self.reward).needs_expected()
+        needs_expected(&self.reward)
     }
 }
 

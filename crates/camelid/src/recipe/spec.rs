@@ -13,6 +13,7 @@ use super::group::{EvaluationChoice, KlPlace};
 use super::online_preference::SamplerSpec;
 use super::ppo::{KlSpec, PretrainingSpec, ScoreScaleSpec};
 use super::rewards::RewardSpec;
+use super::rollout::RolloutServerSpec;
 use crate::cli::ComputeChoice;
 
 /// A recipe file.
@@ -100,12 +101,16 @@ pub(crate) struct StageSpec {
     pub(crate) undesirable_weight: Option<f64>,
     /// Of a reward stage: how strongly rewards are drawn to a mean of 0.
     pub(crate) centring: Option<f64>,
+    /// Of a reward stage: so many models, each from another seed.
+    pub(crate) members: Option<usize>,
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 
     /// Of stages whose policy answers prompts: what an answer's reward is; see `group`, `expert_iteration` and
     /// `online_preference` for these and their defaults.
     pub(crate) reward: Option<RewardSpec>,
+    /// Draw answers in another process, which is sent the policy's weights.
+    pub(crate) rollout_server: Option<RolloutServerSpec>,
     /// How held-out prompts are answered.
     pub(crate) evaluation: Option<EvaluationChoice>,
     /// Passes over the answers of a step, and optimiser updates of each pass.

@@ -62,8 +62,14 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
     if stage.activation_checkpointing {
         view["activation_checkpointing"] = json!(true);
     }
+    if stage.members > 1 {
+        view["members"] = json!(stage.members);
+    }
     if let Some(condition) = &stage.condition {
         view["condition"] = json!(condition);
+    }
+    if let Some(server) = &stage.rollout_server {
+        view["rollout_server"] = json!(server);
     }
     if let Some(update) = &stage.reference_update {
         view["reference_update"] = json!(update);

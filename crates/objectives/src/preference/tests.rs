@@ -277,6 +277,7 @@ fn pro_by_hand() {
 /// and on the chosen answers otherwise.
 #[test]
 fn slic_keeps_the_reference_answer_likely() {
+    const STEP: f32 = 1.0 / 8192.0;
     let kept = Some(Sequence { log_prob: -6.0, reference: 0.0, length: 3.0 });
     let slic = |form, delta| Slic { form, delta, lambda: 0.1 };
     // The gap is 2; without a reference answer the last term is 0.1 · 1.
@@ -300,7 +301,6 @@ fn slic_keeps_the_reference_answer_likely() {
     assert_eq!(metric(&loss(&method, &[with.clone(), group()]), "reference_answers"), Reduced::new(1.0, 2.0));
 
     // The reference answer's tokens come last; each derivative by finite differences.
-    let step = 1.0_f32 / 8192.0;
     let responses = with.responses.len();
     let lengths: Vec<usize> = with.scored().map(|response| response.log_probs.len()).collect();
     let places = lengths.iter().enumerate().flat_map(|(index, &length)| (0..length).map(move |token| (index, token)));
@@ -312,7 +312,7 @@ fn slic_keeps_the_reference_answer_likely() {
             moved.log_probs[token] += by;
             loss(&method, &[group]).loss.sum
         };
-        close("slic", f64::from(*slope), (moved(step) - moved(-step)) / f64::from(2.0 * step), 1e-4);
+        close("slic", f64::from(*slope), (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP), 1e-4);
     }
     assert_eq!(outcome.d_log_probs.len(), lengths.iter().sum::<usize>());
     // Methods that do not read it leave it alone.

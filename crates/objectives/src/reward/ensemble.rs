@@ -42,6 +42,9 @@ pub struct Standard {
 }
 
 impl Standard {
+    /// Leaves rewards as they are.
+    pub const IDENTITY: Self = Self { mean: 0.0, deviation: 1.0 };
+
     /// Of a member's rewards for some responses; a member that says the same of all is only shifted.
     pub fn of(rewards: &[f64]) -> Self {
         let count = rewards.len().max(1) as f64;

@@ -1,4 +1,5 @@
-//! The methods, each with the settings that its page names or that suit log-ratios of a few nats.
+//! The methods, each with the settings that its page names or that suit log-ratios of a few nats; two settings where that of the
+//! page cannot work here, to show it.
 
 use camelid_objectives::preference::{
     ListLoss, Method, PairLoss,
@@ -72,12 +73,14 @@ pub(crate) const METHODS: &[Entry] = &[
     ranked("sppo", || pairs(Sppo { beta: 0.1 })),
     ranked("apo-zero", || pairs(Apo { form: apo::Form::Zero, beta: 0.1 })),
     ranked("apo-down", || pairs(Apo { form: apo::Form::Down, beta: 0.1 })),
-    ranked("discopop", || pairs(DiscoPop { beta: 0.05, tau: 0.05 })),
+    ranked("discopop, β 0.05", || pairs(DiscoPop { beta: 0.05, tau: 0.05 })),
+    ranked("discopop, β 0.5", || pairs(DiscoPop { beta: 0.5, tau: 0.05 })),
     ranked("rso", || pairs(Rso { form: rso::Form::SigmoidNorm, gamma: 0.05 })),
     ranked("rso-hinge", || pairs(Rso { form: rso::Form::Hinge, gamma: 0.05 })),
     ranked("rso-hinge-norm", || pairs(Rso { form: rso::Form::HingeNorm, gamma: 0.05 })),
-    ranked("slic", || pairs(Slic { form: slic::Form::Hinge, delta: 1.0, lambda: 0.1 })),
-    ranked("slic-sigmoid", || pairs(Slic { form: slic::Form::Sigmoid, delta: 1.0, lambda: 0.1 })),
+    ranked("slic, δ 1", || pairs(Slic { form: slic::Form::Hinge, delta: 1.0, lambda: 0.1 })),
+    ranked("slic, δ 20", || pairs(Slic { form: slic::Form::Hinge, delta: 20.0, lambda: 0.1 })),
+    ranked("slic-sigmoid, δ 20", || pairs(Slic { form: slic::Form::Sigmoid, delta: 20.0, lambda: 0.1 })),
     ranked("simpo", || pairs(SimPo { beta: 2.0, gamma: 1.0 })),
     ranked("cpo", || pairs(Cpo { beta: 0.1, alpha: 1.0 })),
     ranked("orpo", || pairs(Orpo { lambda: 0.1 })),

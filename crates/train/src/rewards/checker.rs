@@ -23,8 +23,4 @@ impl Reward for CheckerReward {
         });
         given.collect()
     }
-
-    fn needs_expected(&self) -> bool {
-        true
-    }
 }

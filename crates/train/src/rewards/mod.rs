@@ -6,6 +6,9 @@
 
 mod checker;
 mod length;
+mod model;
+mod pattern;
+mod sentiment;
 
 use camelid_objectives::{Metric, Reduced};
 use camelid_text::Encoded;
@@ -15,6 +18,9 @@ use crate::task::Prompt;
 
 pub use checker::CheckerReward;
 pub use length::LengthReward;
+pub use model::ModelReward;
+pub use pattern::PatternReward;
+pub use sentiment::SentimentReward;
 
 /// An answer as rewards see it.
 #[derive(Clone, Copy, Debug)]
@@ -121,10 +127,6 @@ impl Rewards {
             }
         }
         Ok((sums, metrics))
-    }
-
-    pub fn needs_expected(&self) -> bool {
-        self.terms.iter().any(|term| term.reward.needs_expected())
     }
 }
 

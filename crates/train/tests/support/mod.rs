@@ -53,6 +53,8 @@ pub(crate) struct Table {
     /// The predecessor and token of each target of the last forward.
     kept: Vec<(usize, usize)>,
     fault: Fault,
+    /// The value at a branch's end: this many times its last token, and so much more.
+    head: (f32, f32),
     /// How often each record was trained on, by its tokens.
     pub(crate) seen: BTreeMap<Vec<u32>, usize>,
     readings: Cell<u64>,
@@ -99,6 +101,11 @@ impl Table {
     /// Makes `next` all but certain after `token`.
     pub(crate) fn insist(&mut self, token: u32, next: u32) {
         self.logits[token as usize * VOCABULARY + next as usize] += 30.0;
+    }
+
+    /// A reward model.
+    pub(crate) fn judging(scale: f32, shift: f32) -> Self {
+        Self { head: (scale, shift), ..Self::new() }
     }
 
     fn distribution(&self, token: usize) -> Vec<f64> {
@@ -183,6 +190,11 @@ impl Engine for Table {
         let leak = if self.fault == Fault::SharingLeaks && shares { 0.5 } else { 0.0 };
         let nan = matches!(self.fault, Fault::NanAfter(step) if self.step >= step);
         let mut scores = Scores::default();
+        if want.values == Values::Ends {
+            let (scale, shift) = self.head;
+            let value = |&row: &u32| scale * forest.tokens[row as usize] as f32 + shift;
+            scores.values = forest.ends.iter().map(value).collect();
+        }
         for &(token, next) in &self.kept {
             if want.values == Values::Targets {
                 scores.values.push(self.logits[VOCABULARY * VOCABULARY + token]);

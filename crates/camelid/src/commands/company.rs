@@ -1,0 +1,81 @@
+//! What a policy that learns from its own answers needs beside it: who judges them, and who draws them.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use camelid_generate::client::{PolicyServer, RemoteSettings};
+use camelid_kernels::Cpu;
+use camelid_objectives::reward::sentiment::Lexicon;
+use camelid_text::{Text, TextAssets};
+use camelid_train::rewards::{
+    CheckerReward, LengthReward, ModelReward, PatternReward, Reward, Rewards, SentimentReward, Term,
+};
+use camelid_train::{Answerer, RolloutServer};
+
+use crate::machine;
+use crate::recipe::{Company, ModelPlan, Plan, RolloutServerPlan, StagePlan, TermKind, TermPlan};
+use crate::reward_models::{self, Verdict};
+
+/// Opens everything that a stage's rollouts name.
+pub(crate) fn open(plan: &Plan, stage: &StagePlan, directory: &Path, text: &TextAssets) -> anyhow::Result<Company> {
+    let backend = || machine::open_precision(plan.compute, plan.threads);
+    let token_budget = stage.training.tokens_per_micro_batch;
+    let terms = stage
+        .rewards()
+        .iter()
+        .map(|term| Ok(Term { weight: term.weight, reward: reward(term, token_budget, &backend)? }));
+    Ok(Company {
+        text: Text::new(text.clone())?,
+        rewards: Rewards { terms: terms.collect::<anyhow::Result<_>>()? },
+        answerer: answerer(stage.rollout_server.as_ref(), directory)?,
+    })
+}
+
+fn reward(term: &TermPlan, token_budget: usize, backend: &dyn Fn() -> Cpu) -> anyhow::Result<Box<dyn Reward>> {
+    Ok(match &term.kind {
+        TermKind::Check(check) => Box::new(CheckerReward((*check).into())),
+        TermKind::Length(length) => Box::new(LengthReward((*length).into())),
+        TermKind::Model(plan) => Box::new(model(plan, token_budget, backend)?),
+        TermKind::Lexicon { path, with_prompt } => {
+            Box::new(SentimentReward { lexicon: read_lexicon(path)?, with_prompt: *with_prompt })
+        }
+        TermKind::Pattern(pattern) => Box::new(PatternReward(regex::Regex::new(pattern)?)),
+    })
+}
+
+/// A policy that is optimised for a reward finds what the reward overlooks, so that a model which held-out comparisons speak
+/// against is not used unasked.
+fn model(plan: &ModelPlan, token_budget: usize, backend: &dyn Fn() -> Cpu) -> anyhow::Result<ModelReward> {
+    let opened = reward_models::open(&plan.paths, plan.combine(), backend, &mut |line| eprintln!("{line}"))?;
+    let objections = match &opened.verdict {
+        Verdict::Certified => Vec::new(),
+        Verdict::Objections(list) => list.clone(),
+        Verdict::Unknown => vec!["it has no reward_report.json: nobody has looked".to_owned()],
+    };
+    let name = plan.paths.join(", ");
+    if !objections.is_empty() && !plan.force {
+        bail!(
+            "the reward model {name} is not certified: {}\n  fix: train it on more or better comparisons with some held out, or \
+             set `force = true` beside `model`",
+            objections.join("; ")
+        );
+    }
+    for objection in &objections {
+        eprintln!("warning: the reward model {name} is used although {objection}");
+    }
+    Ok(ModelReward { models: opened.models, text: opened.text, token_budget })
+}
+
+pub(crate) fn read_lexicon(path: &Path) -> anyhow::Result<Lexicon> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("{} cannot be read\n  fix: name a lexicon", path.display()))?;
+    Lexicon::parse(&text).map_err(|error| anyhow::anyhow!("{}, {error}", path.display()))
+}
+
+fn answerer(plan: Option<&RolloutServerPlan>, directory: &Path) -> anyhow::Result<Answerer> {
+    let Some(plan) = plan else { return Ok(Answerer::Own) };
+    let settings =
+        RemoteSettings { key_variable: plan.key_variable.clone(), ..RemoteSettings::new(&plan.url, &plan.model) };
+    let weights = directory.join("rollout-weights");
+    Ok(Answerer::Server(Box::new(RolloutServer { server: PolicyServer::new(settings)?, weights })))
+}
