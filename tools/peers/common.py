@@ -14,6 +14,7 @@ os.environ.setdefault("MKL_NUM_THREADS", "2")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 PEERS_HOME = pathlib.Path(os.environ.get("PEERS_HOME", pathlib.Path.home() / ".cache/camelid-peers"))
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 MODEL = str(PEERS_HOME / "smollm2-135m-instruct-hf")
 
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use camelid_model::WeightType;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::recipe::MomentSpec;
@@ -29,19 +30,37 @@ pub(crate) enum Command {
     /// Everything lands in the run directory (runs/NAME). Run the same recipe again to go on where it stopped, also
     /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130. Send SIGUSR1 to get a checkpoint now.
     Run(RunArgs),
+    /// Run variants of recipes over seeds and report them together
+    ///
+    /// Writes report.html, sweep.json, points.csv and table.csv into runs/NAME. Run it again to go on where it stopped: what is finished
+    /// is not run again. A run that fails is reported and the others go on.
+    Sweep(SweepArgs),
     /// Show what a recipe would do: resolved values, epochs, tokens, memory, time. Loads no weights
     Plan(PlanArgs),
+    /// Make a model that has learned nothing, with a vocabulary learned from data or taken from another model
+    ///
+    /// A Llama with random weights, to be pre-trained by a run with tune = "full" and learn = "everything".
+    New(NewArgs),
     /// Fetch a model into the local cache and say where it came from
     Pull(PullArgs),
     /// Look inside data, a batch, a model or a run
     #[command(subcommand)]
     Inspect(Inspect),
+    /// Write what a run did as a page: report.html in its directory
+    ///
+    /// Every run writes it when it ends; this one also serves runs that go on.
+    Report {
+        /// The run directory, or that of one stage
+        directory: PathBuf,
+    },
     /// Talk to a model in the terminal
     Chat(ChatArgs),
     /// Answer a file of prompts, with a model here or any OpenAI-compatible server
     ///
     /// Answers are appended as they come; the same command goes on where an earlier one stopped.
     Generate(GenerateArgs),
+    /// Turn answers of generate into ranked lists with the scores of a lexicon, for preference and reward stages
+    Label(LabelArgs),
     /// Offer a model to OpenAI-compatible clients
     Serve(ServeArgs),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
@@ -80,12 +99,51 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct SweepArgs {
+    /// The sweep, a TOML file
+    pub(crate) sweep: PathBuf,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
     /// Print JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct NewArgs {
+    /// tiny-100k, tiny-300k, tiny-1m, tiny-3m, tiny-10m, or the config.json of a Llama
+    pub(crate) shape: String,
+    /// Data whose texts the vocabulary is learned from, or a folder whose tokenizer is taken as it is
+    #[arg(long)]
+    pub(crate) tokenizer_from: PathBuf,
+    /// Most tokens of a vocabulary that is learned
+    #[arg(long, default_value_t = 2048)]
+    pub(crate) vocabulary: usize,
+    /// Folder to write, as Hugging Face's
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
+    /// The same seed gives the same weights
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Replace a model that lies there
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct LabelArgs {
+    /// What camelid generate wrote, with two answers or more to each prompt
+    pub(crate) answers: PathBuf,
+    /// Words with their valence, such as data/sentiment/lexicon.tsv
+    #[arg(long)]
+    pub(crate) lexicon: PathBuf,
+    /// JSON lines to write: prompt, responses, scores
+    #[arg(long, short)]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args, Debug)]
@@ -162,6 +220,29 @@ pub(crate) struct SamplingArgs {
     pub(crate) seed: u64,
 }
 
+/// What a model that only generates is kept in.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct WeightArgs {
+    /// What weights are kept in: as they are computed with, or as 8-bit numbers, which are read faster and round a little more
+    #[arg(long, value_enum, default_value_t = WeightChoice::Computed)]
+    pub(crate) weights: WeightChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WeightChoice {
+    Computed,
+    Int8,
+}
+
+impl From<WeightChoice> for WeightType {
+    fn from(choice: WeightChoice) -> Self {
+        match choice {
+            WeightChoice::Computed => Self::Computed,
+            WeightChoice::Int8 => Self::Int8,
+        }
+    }
+}
+
 /// Precision and threads.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct MachineArgs {
@@ -194,6 +275,8 @@ pub(crate) struct ChatArgs {
     pub(crate) message: Option<String>,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
+    #[command(flatten)]
+    pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
@@ -245,6 +328,8 @@ pub(crate) struct GenerateArgs {
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
     #[command(flatten)]
+    pub(crate) weights: WeightArgs,
+    #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
 
@@ -269,6 +354,8 @@ pub(crate) struct ServeArgs {
     pub(crate) allow_weight_updates: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
@@ -315,6 +402,9 @@ pub(crate) enum Bench {
         /// What the optimiser's moments are kept in
         #[arg(long, value_enum, default_value_t = MomentSpec::F32)]
         moments: MomentSpec,
+        /// Compute each block again in the backward pass instead of keeping its activations
+        #[arg(long)]
+        activation_checkpointing: bool,
         /// Sequences of a batch
         #[arg(long, default_value_t = 4)]
         sequences: usize,
@@ -348,6 +438,8 @@ pub(crate) enum Bench {
         tokens: usize,
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        weights: WeightArgs,
         #[command(flatten)]
         machine: MachineArgs,
     },

@@ -40,11 +40,13 @@ pub(crate) fn trained_parameters(arch: &ArchConfig, tuning: &Tuning) -> f64 {
 const PROCESS_BYTES: f64 = 40e6;
 
 /// Bytes at the peak of a step over `rows` tokens: frozen weights in the form they are multiplied, what is trained with
-/// its gradients and moments, and the activations kept for the backward pass.
+/// its gradients and moments, and the activations kept for the backward pass, with `checkpointing` those of one block and
+/// the inputs of the others.
 pub(crate) fn memory_bytes(
     arch: &ArchConfig,
     tuning: &Tuning,
     moments: MomentType,
+    checkpointing: bool,
     compute: Compute,
     rows: usize,
 ) -> u64 {
@@ -66,18 +68,24 @@ pub(crate) fn memory_bytes(
     };
     let gate = if matches!(arch.mlp, Mlp::Gated(_)) { 2 } else { 1 };
     let kept = 2 * arch.hidden + 2 * (arch.heads + arch.kv_heads) * arch.head_dim + gate * arch.intermediate;
-    let activations = width * (rows * kept * arch.layers.len()) as f64;
+    let of_block = width * (rows * kept) as f64;
+    let layers = arch.layers.len() as f64;
+    let activations =
+        if checkpointing { of_block + 4.0 * (rows * arch.hidden) as f64 * (layers - 1.0) } else { of_block * layers };
     let scratch = 4.0 * (rows * (6 * arch.hidden + 3 * arch.intermediate)) as f64;
     (prepared + table + of_trained * trained + activations + scratch + PROCESS_BYTES) as u64
 }
 
-/// Floating-point operations of a training pass over one token, attention left out.
-pub(crate) fn flops_a_token(arch: &ArchConfig, tuning: &Tuning) -> f64 {
-    let products = 2.0 * (linear_parameters(arch) + (arch.vocabulary * arch.hidden) as f64);
+/// Floating-point operations of a training pass over one token, attention left out. With `checkpointing` the blocks are
+/// computed twice.
+pub(crate) fn flops_a_token(arch: &ArchConfig, tuning: &Tuning, checkpointing: bool) -> f64 {
+    let blocks = 2.0 * linear_parameters(arch);
+    let products = blocks + 2.0 * (arch.vocabulary * arch.hidden) as f64;
+    let again = if checkpointing { blocks } else { 0.0 };
     match tuning {
         Tuning::Frozen => products,
-        Tuning::LowRank(_) => 2.0 * products + 6.0 * trained_parameters(arch, tuning),
-        Tuning::Full | Tuning::Layers(_) => 3.0 * products,
+        Tuning::LowRank(_) => 2.0 * products + 6.0 * trained_parameters(arch, tuning) + again,
+        Tuning::Full | Tuning::Layers(_) => 3.0 * products + again,
     }
 }
 

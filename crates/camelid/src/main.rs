@@ -10,6 +10,8 @@ mod process_memory;
 mod progress;
 mod pull;
 mod recipe;
+mod report;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -57,7 +59,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => return commands::run::run(&args),
+        Command::Sweep(args) => return commands::sweep::run(&args),
         Command::Plan(args) => commands::plan::run(&args)?,
+        Command::New(args) => commands::new::run(&args)?,
         Command::Pull(args) => {
             let pulled = pull::pull(&args.name, &pull::PullOptions::default(), &mut |line| eprintln!("{line}"))?;
             println!("{}", pulled.path.display());
@@ -68,12 +72,25 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
+        Command::Report { directory } => commands::report::run(&directory)?,
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Generate(args) => commands::generate::run(&args)?,
+        Command::Label(args) => commands::label::run(&args)?,
         Command::Serve(args) => commands::serve::run(&args)?,
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
-        Command::Bench(Bench::Step { model, tune, rank, moments, sequences, length, steps, json, machine }) => {
+        Command::Bench(Bench::Step {
+            model,
+            tune,
+            rank,
+            moments,
+            activation_checkpointing,
+            sequences,
+            length,
+            steps,
+            json,
+            machine,
+        }) => {
             let model = model.as_str();
             let machine = &machine;
             commands::bench_step::run(&StepBench {
@@ -81,6 +98,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 tune,
                 rank,
                 moments,
+                activation_checkpointing,
                 sequences,
                 length,
                 steps,
@@ -88,9 +106,18 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 machine,
             })?;
         }
-        Command::Bench(Bench::Decode { model, prompt, prompts, samples, tokens, json, machine }) => {
+        Command::Bench(Bench::Decode { model, prompt, prompts, samples, tokens, json, weights, machine }) => {
             let (model, machine) = (model.as_str(), &machine);
-            commands::bench_decode::run(&DecodeBench { model, prompt, prompts, samples, tokens, json, machine })?;
+            commands::bench_decode::run(&DecodeBench {
+                model,
+                prompt,
+                prompts,
+                samples,
+                tokens,
+                json,
+                weights,
+                machine,
+            })?;
         }
         Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
         Command::Export(args) => commands::export::run(&args)?,

@@ -19,7 +19,7 @@ pub(crate) fn locate(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::R
 }
 
 /// The directory of the last stage, in a run of several: `stage-1-sft`, `stage-2-sft`, ...
-fn last_stage(directory: &Path) -> Option<PathBuf> {
+pub(crate) fn last_stage(directory: &Path) -> Option<PathBuf> {
     let stages = directory.read_dir().ok()?.filter_map(|entry| {
         let name = entry.ok()?.file_name().into_string().ok()?;
         let number: usize = name.strip_prefix("stage-")?.split('-').next()?.parse().ok()?;

@@ -78,7 +78,8 @@ fn time_left(elapsed: Duration, done: u64, left: u64) -> Option<Duration> {
 
 fn describe(shown: &Shown, left: Option<Duration>) -> String {
     let mut parts = vec![
-        format!("loss {:.4}", shown.loss),
+        // Rounds of answers may leave nothing to learn from.
+        if shown.loss.is_nan() { "no update".to_owned() } else { format!("loss {:.4}", shown.loss) },
         format!("lr {:.1e}", shown.learning_rate),
         format!("{:.0} tokens/s", shown.tokens_per_second),
     ];

@@ -93,6 +93,22 @@ fn group(workshop: &Workshop, lines: &str) -> Vec<String> {
     run()
 }
 
+/// The same as a stage of another kind that answers prompts.
+fn answering(workshop: &Workshop, kind: &str, lines: &str) -> Vec<String> {
+    group(workshop, lines);
+    let text = workshop.read("recipe.toml").replace("kind = \"group\"", &format!("kind = \"{kind}\""));
+    workshop.write("recipe.toml", text);
+    run()
+}
+
+fn iterate(workshop: &Workshop, lines: &str) -> Vec<String> {
+    answering(workshop, "expert-iteration", lines)
+}
+
+fn online(workshop: &Workshop, lines: &str) -> Vec<String> {
+    answering(workshop, "online-preference", lines)
+}
+
 /// As [`prefer`], training a reward model.
 fn reward(workshop: &Workshop, lines: &str) -> Vec<String> {
     prefer(workshop, lines);
@@ -161,6 +177,55 @@ cases! {
         workshop.write("data.jsonl", "{\"text\": \"Once upon a time\"}\n");
         run()
     };
+    iteration_key_in_sft: |workshop| run_with(workshop, "select = \"best\"\n");
+    iteration_unknown_rule: |workshop| iterate(workshop, "select = \"bestest\"\n");
+    iteration_rule_that_is_a_list: |workshop| iterate(workshop, "select = [\"best\"]\n");
+    iteration_unknown_setting: |workshop| iterate(workshop, "select = { by = \"best\", top = 2 }\n");
+    iteration_setting_of_another_rule: |workshop| iterate(workshop, "select = { by = \"best\", above = 0.5 }\n");
+    iteration_that_keeps_all: |workshop| iterate(workshop, "samples = 4\nselect = { by = \"best\", keep = 4 }\n");
+    iteration_above_1: |workshop| iterate(workshop, "select = { by = \"threshold\", above = 1.0 }\n");
+    iteration_right_by_several_terms: |workshop| {
+        iterate(workshop, "select = \"right\"\nreward = [{ check = \"number\" }, { length = { per_token = 0.1 } }]\n")
+    };
+    iteration_with_a_loss: |workshop| iterate(workshop, "loss = \"dpo\"\n");
+    iteration_with_clip: |workshop| iterate(workshop, "clip_low = 0.1\n");
+    iteration_with_sampler: |workshop| iterate(workshop, "sampler = \"rejection\"\n");
+    iteration_with_kl: |workshop| iterate(workshop, "kl_coefficient = 0.1\n");
+    quantiles_without_labels: |workshop| iterate(workshop, "select = \"quantiles\"\n");
+    quantiles_of_one_label: |workshop| iterate(workshop, "select = { by = \"quantiles\", labels = [\"a\"] }\n");
+    quantiles_with_a_label_twice: |workshop| {
+        iterate(workshop, "select = { by = \"quantiles\", labels = [\"a\", \"b\", \"a\"] }\n")
+    };
+    quantiles_without_a_pool: |workshop| {
+        iterate(workshop, "select = { by = \"quantiles\", labels = [\"a\", \"b\"], pool = 0 }\n")
+    };
+    quantiles_with_negative_kl: |workshop| {
+        iterate(workshop, "kl_coefficient = -0.1\nselect = { by = \"quantiles\", labels = [\"a\", \"b\"] }\n")
+    };
+    quantiles_with_demonstrations: |workshop| {
+        iterate(workshop, "demonstrations = true\nselect = { by = \"quantiles\", labels = [\"a\", \"b\"] }\n")
+    };
+    quantiles_with_long_labels: |workshop| {
+        let label = "long ".repeat(12);
+        let select = format!("select = {{ by = \"quantiles\", labels = [\"a\", \"{label}\"] }}\n");
+        iterate(workshop, &format!("answer_tokens = 4\n{select}"))
+    };
+    demonstrations_that_are_too_long: |workshop| {
+        iterate(workshop, "answer_tokens = 4\ndemonstrations = true\nmax_reject_share = 0\n");
+        let question = r#"{"role": "user", "content": "Well?"}"#;
+        let answer = format!(r#"{{"role": "assistant", "content": "{}"}}"#, "word ".repeat(20));
+        workshop.write("data.jsonl", format!("{{\"messages\": [{question}, {answer}]}}\n"));
+        run()
+    };
+    online_key_in_preference: |workshop| prefer(workshop, "sampler = \"rejection\"\n");
+    online_on_single_responses: |workshop| online(workshop, "loss = \"kto\"\n");
+    online_with_margins: |workshop| online(workshop, "margin_weight = 1.0\n");
+    online_with_kl: |workshop| online(workshop, "kl_coefficient = 0.1\n");
+    online_with_demonstrations: |workshop| online(workshop, "demonstrations = true\n");
+    online_setting_of_another_sampler: |workshop| online(workshop, "sampler = { by = \"policy\", keep = 4 }\n");
+    online_beta_zero: |workshop| online(workshop, "sampler = { by = \"rejection\", beta = 0.0 }\n");
+    online_that_keeps_more: |workshop| online(workshop, "samples = 4\nsampler = \"rejection\"\n");
+    online_missing_end_below_0: |workshop| online(workshop, "missing_end_penalty = -1.0\n");
     preference_swapped_forms: |workshop| {
         prefer(workshop, "");
         workshop.write("pairs.jsonl", "{\"prompt\": \"Hi\", \"chosen\": \" a\", \"rejected\": [{\"role\": \"assistant\", \"content\": \"b\"}]}\n");

@@ -23,6 +23,7 @@ fn a_run_leaves_everything_a_user_expects() {
         "metrics.jsonl",
         "samples.jsonl",
         "finished.json",
+        "report.html",
         "adapter/adapter_config.json",
         "adapter/adapter_model.safetensors",
         "adapter/tokenizer.json",
@@ -46,7 +47,19 @@ fn a_run_leaves_everything_a_user_expects() {
     let checkpoints: Vec<_> = std::fs::read_dir(workshop.path("runs/tiny/checkpoints")).unwrap().collect();
     assert_eq!(checkpoints.len(), 2, "the last two are kept");
 
+    // The page is written again from what lies there, whole or not.
+    std::fs::remove_file(workshop.path("runs/tiny/report.html")).unwrap();
+    std::fs::remove_file(workshop.path("runs/tiny/finished.json")).unwrap();
+    workshop.write("runs/tiny/rejects.jsonl", "{\"reason\":\"row 7 <b>is</b> empty\",\"fix\":\"fill it in\"}\n{\"reas");
+    assert_eq!(workshop.succeed(&["report", "runs/tiny"]).trim(), "runs/tiny/report.html");
+    let page = workshop.read("runs/tiny/report.html");
+    for part in ["not finished", "<h3>Loss</h3>", "eval_loss", "Question 1?", "row # &lt;b&gt;is", "plan.toml"] {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(workshop.fail(&["report", "home"]).contains("fix: name a run directory"));
+
     // Again: nothing to do. Restarted: the same curve.
+    workshop.succeed(&["run", "recipe.toml"]);
     let again = workshop.run(&["run", "recipe.toml"]);
     assert!(String::from_utf8_lossy(&again.stderr).contains("is finished"));
     workshop.succeed(&["run", "recipe.toml", "--restart"]);
@@ -204,4 +217,34 @@ fn prompts_are_answered_here_and_by_a_server() {
     };
     assert_eq!(texts(&workshop.read("there.jsonl")), texts(&here));
     assert!(server.terminate().contains("every accepted request is answered"));
+}
+
+#[test]
+fn a_model_from_nothing_learns_and_speaks() {
+    let workshop = Workshop::new();
+    let texts: Vec<String> =
+        (0..40).map(|i| format!("{{\"text\":\"the film number {} is a fine one\"}}\n", i % 4)).collect();
+    workshop.write("texts.jsonl", texts.concat());
+    let new = ["new", "tiny-100k", "--tokenizer-from", "texts.jsonl", "--vocabulary", "300", "--out", "fresh"];
+    assert_eq!(workshop.succeed(&new).trim(), "fresh");
+    let weights = std::fs::read(workshop.path("fresh/model.safetensors")).unwrap();
+    assert!(workshop.fail(&new).contains("fix: name another folder, or add --overwrite"));
+    workshop.succeed(&[&new[..], &["--overwrite"]].concat());
+    assert_eq!(std::fs::read(workshop.path("fresh/model.safetensors")).unwrap(), weights);
+
+    let recipe = recipe("learn = \"everything\"\ntune = \"full\"\n").replace("data.jsonl", "texts.jsonl");
+    workshop.write("recipe.toml", recipe.replace("\"model\"", "\"fresh\"").replace("max_steps = 6", "max_steps = 30"));
+    workshop.succeed(&["run", "recipe.toml"]);
+    let said = workshop.succeed(&["chat", "runs/tiny", "--message", "the film number", "--temperature", "0"]);
+    assert!(said.contains("is a fine one"), "{said}");
+
+    for (arguments, expected) in [
+        (
+            ["new", "huge", "--tokenizer-from", "texts.jsonl", "--out", "x"],
+            "fix: name a config.json, or one of tiny-100k",
+        ),
+        (["new", "tiny-1m", "--tokenizer-from", "texts.jsonl", "--vocabulary=9", "--out=x"], "fix: use 259 or more"),
+    ] {
+        assert!(workshop.fail(&arguments).contains(expected));
+    }
 }

@@ -128,6 +128,29 @@ fn a_fully_tuned_model_survives_kill_9_at_random_times() {
     killed_at_random("tune = \"full\"\nneftune_alpha = 5.0\ntokens_per_micro_batch = 40\n", 2);
 }
 
+/// Stages whose policy answers prompts: what they draw, choose and remember is the same after a kill.
+#[test]
+fn stages_on_chosen_answers_survive_kill_9() {
+    let labels = "select = { by = \"quantiles\", labels = [\"- \", \"+ \"], pool = 5 }\n";
+    for (kind, lines) in [("expert-iteration", labels), ("online-preference", "inner_epochs = 2\n")] {
+        let lines = format!(
+            "{lines}samples = 4\nanswer_tokens = 6\nreward = {{ length = {{ per_token = 0.1 }} }}\nlora = {{ rank = 4 }}\n"
+        );
+        let recipe = long_recipe(&lines).replace("kind = \"sft\"", &format!("kind = \"{kind}\""));
+        let whole = Workshop::new();
+        whole.write("recipe.toml", &recipe);
+        whole.succeed(&["run", "recipe.toml"]);
+        let workshop = Workshop::new();
+        workshop.write("recipe.toml", &recipe);
+        let child = start(&workshop);
+        wait_for("steps", || steps(&workshop) > 12);
+        signal(&child, "KILL");
+        assert!(!end(child).success() && steps(&workshop) < STEPS, "{kind}: killed too late");
+        workshop.succeed(&["run", "recipe.toml"]);
+        assert_eq!((hashes(&workshop), losses(&workshop)), (hashes(&whole), losses(&whole)), "{kind}");
+    }
+}
+
 #[test]
 fn ctrl_c_and_sigterm_leave_a_checkpoint_and_a_code_of_their_own() {
     let lines = "tune = \"full\"\n";

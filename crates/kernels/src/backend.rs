@@ -59,6 +59,9 @@ pub enum Directions {
     Both,
 }
 
+/// Inputs that share a scale in an int8 weight.
+pub const INT8_GROUP: usize = 32;
+
 /// A weight `[out, in]` to multiply with.
 pub enum Weight<'a, Buffer, Matrix> {
     /// In the backend's own layout: for weights that stay as they are.
@@ -279,6 +282,10 @@ pub trait Backend: Send + Sync + Sized + 'static {
 
     /// Prepares a weight `[out, in]` for `linear` (and, when asked, `linear_input_gradient`).
     fn prepare(&self, weight: &Self::Buffer, out: usize, input: usize, directions: Directions) -> Self::Matrix;
+    /// As `prepare` for the forward direction only, in eight bits: `W[o, i] = scale[o, i / INT8_GROUP] · q[o, i]` with
+    /// `scale = max |W| / 127` over the group in `f32` and `q` the nearest integer, ties to even. Products see these values,
+    /// rounded as those of any weight are.
+    fn prepare_int8(&self, weight: &Self::Buffer, out: usize, input: usize) -> Self::Matrix;
     /// `y [rows, out] (+)= x [rows, in] · Wᵀ + bias + low_rank.left · low_rank.rightᵀ`, where `right` is `[out, rank]`.
     fn linear(
         &self,

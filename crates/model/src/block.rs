@@ -67,6 +67,17 @@ pub(crate) struct Saved<B: Backend> {
     low: LowRanks<B>,
 }
 
+/// What a block's forward leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// The residual stream after the block.
+    Nothing,
+    /// That, and what the backward needs.
+    Activations,
+    /// What the backward needs. The stream is not finished, which spares the block's last product.
+    ActivationsOnly,
+}
+
 /// What the adapters made of the linear layers' inputs, by layer.
 type LowRanks<B> = Vec<(Linear, <B as Backend>::Buffer)>;
 
@@ -135,15 +146,16 @@ impl<B: Backend> Block<B> {
     }
 
     /// Adds what the block computes to the residual stream `x` (`f32 [rows, hidden]`), and returns what the backward
-    /// needs when `keep`.
+    /// needs if that is to be kept.
     pub(crate) fn forward(
         &self,
         pass: &Pass<'_, B>,
         x: &mut B::Buffer,
         cache: Option<Cache<'_, B>>,
-        keep: bool,
+        kept: Keep,
     ) -> Option<Saved<B>> {
         let (backend, rows, arch) = (pass.backend, pass.rows, pass.arch);
+        let keep = kept != Keep::Nothing;
         let len = rows * arch.hidden;
         let save = |x: &B::Buffer| if keep { Some(pass.copy_as_activation(x, len)) } else { None };
 
@@ -181,7 +193,13 @@ impl<B: Backend> Block<B> {
         let up = self.project(pass, Linear::Up, &normed, &mut low)?;
         drop(normed);
         let inner = Self::activated(pass, gate.as_ref(), &up);
-        let after_mlp = self.add_to_stream(pass, Linear::Down, &inner, self.after_mlp.as_ref(), x, &mut low, keep);
+        let after_mlp = if kept == Keep::ActivationsOnly && self.after_mlp.is_none() {
+            let down = self.linear(Linear::Down)?;
+            low.extend(down.compress(backend, &inner, rows, pass.usage(Linear::Down)).map(|low| (Linear::Down, low)));
+            None
+        } else {
+            self.add_to_stream(pass, Linear::Down, &inner, self.after_mlp.as_ref(), x, &mut low, keep)
+        };
 
         let (attention_input, mlp_input) = attention_input.zip(mlp_input)?;
         Some(Saved {

@@ -13,7 +13,7 @@ use crate::linear::{Adapter, LinearLayer, LinearWeight};
 use crate::norm::NormLayer;
 use crate::rope_table;
 use crate::tensor::Tensor;
-use crate::tuning::{LowRank, MomentType, Tuning};
+use crate::tuning::{LowRank, MomentType, Tuning, WeightType};
 use crate::value_head::{SCORE, ValueHead};
 use crate::weights::WeightSource;
 
@@ -24,6 +24,7 @@ pub(crate) struct Builder<'a, B: Backend> {
     pub(crate) weights: &'a dyn WeightSource,
     pub(crate) tuning: &'a Tuning,
     pub(crate) moments: MomentType,
+    pub(crate) weight_type: WeightType,
     pub(crate) seed: u64,
 }
 
@@ -130,6 +131,20 @@ impl<B: Backend> Builder<'_, B> {
         Ok(ValueHead { weight: Tensor::new(self.backend, SCORE.to_owned(), vec![1, hidden], &values, moments) })
     }
 
+    /// A weight that stays as it is, in the form it is multiplied in.
+    pub(crate) fn frozen(
+        &self,
+        weight: &B::Buffer,
+        out: usize,
+        input: usize,
+        directions: Directions,
+    ) -> LinearWeight<B> {
+        LinearWeight::Frozen(match self.weight_type {
+            WeightType::Computed => self.backend.prepare(weight, out, input, directions),
+            WeightType::Int8 => self.backend.prepare_int8(weight, out, input),
+        })
+    }
+
     pub(crate) fn block(&self, layer: usize) -> Result<Block<B>, ModelError> {
         let (arch, trained) = (self.arch, self.trains_layer(layer));
         let norm = |which| self.norm(&arch.norm_path(layer, which), arch.norm_width(which), arch.norm, trained);
@@ -154,11 +169,8 @@ impl<B: Backend> Builder<'_, B> {
         let (out, input) = self.arch.linear_shape(which);
         let weight = self.tensor(&format!("{path}.weight"), trained)?;
         let directions = if self.is_differentiated(layer) { Directions::Both } else { Directions::Forward };
-        let weight = if trained {
-            LinearWeight::Trained(weight)
-        } else {
-            LinearWeight::Frozen(self.backend.prepare(&weight.value, out, input, directions))
-        };
+        let weight =
+            if trained { LinearWeight::Trained(weight) } else { self.frozen(&weight.value, out, input, directions) };
         let has_bias = self.arch.linear_has_bias(which);
         let bias = if has_bias { Some(self.tensor(&format!("{path}.bias"), trained)?) } else { None };
         let adapter = match self.tuning {

@@ -8,7 +8,7 @@ use camelid_kernels::{AttentionLayout, Backend, DType, KeySpan, QueryRun};
 use crate::ModelError;
 use crate::arch_hf::invalid;
 use crate::batch::fused_rows;
-use crate::block::{Cache, Pass};
+use crate::block::{Cache, Keep, Pass};
 use crate::linear::{activations, floats};
 use crate::transformer::Transformer;
 
@@ -194,7 +194,7 @@ impl<B: Backend> Transformer<B> {
                 layer,
             };
             let (keys, values) = (&mut cache.keys[layer], &mut cache.values[layer]);
-            block.forward(&pass, &mut x, Some(Cache { keys, values, own_rows: &own_rows }), false);
+            block.forward(&pass, &mut x, Some(Cache { keys, values, own_rows: &own_rows }), Keep::Nothing);
         }
         if wanted.is_empty() {
             return Ok(Logits { vocabulary, ..Logits::default() });

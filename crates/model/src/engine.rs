@@ -20,32 +20,48 @@ pub struct Want {
     pub without_adapter: bool,
     /// Run with the kept copy of the trained parameters: a reference policy that can be moved. The engine must keep one.
     pub reference: bool,
-    /// What the scalar head says at the end of each branch. The model must have one.
-    pub values: bool,
+    /// Where the scalar head is read. The model must have one.
+    pub values: Values,
+    /// Leave log-probabilities, entropies and hits out, and with them the output projection: a critic reads the rows of
+    /// its targets, not what they predict.
+    pub without_log_probs: bool,
     /// Dropout and embedding noise, drawn from this stream; `None` in evaluation.
     pub noise_seed: Option<u64>,
+}
+
+/// Rows at which the scalar head is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Values {
+    #[default]
+    None,
+    /// One value for each branch, at its last token: the reward of a response.
+    Ends,
+    /// One value for each target, at the row that predicts it: what is expected of the rest before that token is chosen,
+    /// PPO's V(s) (Schulman 2017, arXiv 1707.06347, section 5). Targets that share a row share its value.
+    Targets,
 }
 
 /// One value for each target of the forest, in its order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scores {
-    /// Natural-log probabilities.
+    /// Natural-log probabilities; empty when left out.
     pub log_probs: Vec<f32>,
     /// Nats; empty unless wanted.
     pub entropies: Vec<f32>,
-    /// Whether the target token was the most likely one.
+    /// Whether the target token was the most likely one; empty when log-probabilities are left out.
     pub hits: Vec<bool>,
-    /// One for each *branch*, read at its last token; empty unless wanted.
+    /// Of the scalar head: one for each branch or each target, as wanted.
     pub values: Vec<f32>,
 }
 
 /// Derivatives of the *summed* loss with respect to `Scores`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cotangents {
+    /// One for each target; empty when log-probabilities were left out.
     pub log_probs: Vec<f32>,
     /// Empty, or one for each target.
     pub entropies: Vec<f32>,
-    /// Empty, or one for each branch.
+    /// One for each value of the forward.
     pub values: Vec<f32>,
 }
 
@@ -95,8 +111,12 @@ pub trait Engine: Generate {
         self.backward(cotangents)?;
         self.update(update)
     }
-    /// Moves the kept copy of the trained parameters: `share · what they are now + (1 - share) · copy`.
+    /// Moves the kept copy of the trained parameters: `share · what they are now + (1 - share) · copy`. Once a step, the copy
+    /// is their exponential moving average with decay `1 - share`.
     fn update_reference(&mut self, share: f32) -> Result<(), ModelError>;
+    /// The trained parameters become the kept copy, which stays. Where the copy followed every step, it is the exponential
+    /// moving average of the parameters, and this is how the average is saved. Moments stay as they are.
+    fn take_reference(&mut self) -> Result<(), ModelError>;
     /// Forgets accumulated gradients.
     fn zero_gradients(&mut self);
 

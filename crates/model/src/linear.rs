@@ -90,7 +90,14 @@ impl<B: Backend> LinearLayer<B> {
         self.adapter.as_ref().filter(|_| usage.active)
     }
 
-    /// `y [rows, out] (+)= …`; returns what the backward needs of the adapter: `scale · x Aᵀ`, `[rows, rank]`.
+    /// What the backward needs of the adapter: `scale · x Aᵀ`, `[rows, rank]`.
+    pub(crate) fn compress(&self, backend: &B, x: &B::Buffer, rows: usize, usage: AdapterUse) -> Option<B::Buffer> {
+        let adapter = self.active(usage)?;
+        let dropped = adapter.dropped(backend, x, rows * self.input, usage.dropout_seed);
+        Some(adapter.compress(backend, dropped.as_ref().unwrap_or(x), rows, self.input))
+    }
+
+    /// `y [rows, out] (+)= …`; returns what [`Self::compress`] does.
     pub(crate) fn forward(
         &self,
         backend: &B,
@@ -101,12 +108,8 @@ impl<B: Backend> LinearLayer<B> {
         accumulate: bool,
     ) -> Option<B::Buffer> {
         let bias = self.bias.as_ref().map(|bias| &bias.value);
-        let adapter = self.active(usage);
-        let low = adapter.map(|adapter| {
-            let dropped = adapter.dropped(backend, x, rows * self.input, usage.dropout_seed);
-            adapter.compress(backend, dropped.as_ref().unwrap_or(x), rows, self.input)
-        });
-        let term = adapter.zip(low.as_ref()).map(|(adapter, left)| LowRankTerm {
+        let low = self.compress(backend, x, rows, usage);
+        let term = self.active(usage).zip(low.as_ref()).map(|(adapter, left)| LowRankTerm {
             left,
             right: &adapter.b.value,
             rank: adapter.rank,

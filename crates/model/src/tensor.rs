@@ -102,6 +102,15 @@ impl<B: Backend> Tensor<B> {
         *reference = moved;
     }
 
+    /// `value = reference`.
+    pub(crate) fn take_reference(&mut self, backend: &B) {
+        let len = self.len();
+        let Self { value, training, .. } = self;
+        if let Some(reference) = training.as_ref().and_then(|training| training.reference.as_ref()) {
+            backend.copy(reference, value, len);
+        }
+    }
+
     /// Matrices are decayed, norms and biases are not.
     fn is_decayed(&self) -> bool {
         self.shape.len() > 1

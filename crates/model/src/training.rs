@@ -9,8 +9,9 @@ use crate::arch_hf::invalid;
 use crate::block::Block;
 use crate::engine::{Cotangents, Engine, Scores, StateTensor, Update, Updated, Want};
 use crate::io::{ElementType, reward_text, write_hf_model, write_hf_reward_model, write_peft_adapter, write_text};
+use crate::output_projection::Head;
 use crate::tensor::Tensor;
-use crate::transformer::{Head, Transformer, outside_blocks_mut};
+use crate::transformer::{Transformer, outside_blocks_mut};
 use crate::tuning::Tuning;
 use crate::{LoadedModel, ModelError};
 
@@ -96,6 +97,13 @@ impl<B: Backend> Transformer<B> {
         }
     }
 
+    fn check_reference(&self) -> Result<(), ModelError> {
+        if self.options.keep_reference {
+            return Ok(());
+        }
+        Err(invalid("this model keeps no copy of its trained parameters", "build it with keep_reference"))
+    }
+
     /// Takes the model apart again: what was loaded, unchanged by training.
     pub fn into_loaded(self) -> LoadedModel {
         let Self { arch, config, weights, text, source, .. } = self;
@@ -146,10 +154,14 @@ impl<B: Backend> Engine for Transformer<B> {
     }
 
     fn update_reference(&mut self, share: f32) -> Result<(), ModelError> {
-        if !self.options.keep_reference {
-            return Err(invalid("this model keeps no reference to move", "build it with keep_reference"));
-        }
+        self.check_reference()?;
         self.for_each_tensor_mut(&mut |backend, tensor| tensor.move_reference(backend, share));
+        Ok(())
+    }
+
+    fn take_reference(&mut self) -> Result<(), ModelError> {
+        self.check_reference()?;
+        self.for_each_tensor_mut(&mut |backend, tensor| tensor.take_reference(backend));
         Ok(())
     }
 

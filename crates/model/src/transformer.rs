@@ -1,21 +1,22 @@
 //! The model on a device: embedding, blocks, head; forward and backward over a forest.
 
-use camelid_kernels::{Backend, DType, Directions, HeadCotangents, HeadOutputs, HeadTargets, Weight};
+use camelid_kernels::{Backend, DType, Directions};
 use camelid_text::Forest;
 use serde_json::Value as Json;
 
 use crate::arch::ArchConfig;
 use crate::arch_hf::invalid;
-use crate::batch::{Batch, Targets};
-use crate::block::{Block, Pass, RopeTable, Saved};
+use crate::batch::Batch;
+use crate::block::{Block, Keep, Pass, RopeTable, Saved};
 use crate::construct::{Builder, check_tuning, lowest_trained};
 use crate::decoder::KeyValueCache;
-use crate::engine::{Cotangents, Scores, Want};
+use crate::engine::{Cotangents, Scores, Values, Want};
 use crate::linear::{LinearWeight, activations, floats};
 use crate::norm::NormLayer;
+use crate::output_projection::{Head, KeptHead};
 use crate::tensor::Tensor;
 use crate::training::EagerUpdate;
-use crate::tuning::{MomentType, Tuning};
+use crate::tuning::{MomentType, Tuning, WeightType};
 use crate::value_head::{KeptValues, ValueHead};
 use crate::weights::{LoadedModel, WeightSource};
 use crate::{ModelError, arch::Linear};
@@ -30,6 +31,11 @@ pub struct TransformerOptions {
     pub value_head: bool,
     /// Keep a copy of the trained parameters as they start: a reference policy, see [`Want::reference`].
     pub keep_reference: bool,
+    /// Keep only the input of each block for the backward pass, which then computes the block a second time (Chen 2016,
+    /// "Training Deep Nets with Sublinear Memory Cost", arXiv 1604.06174). Gradients have the same bits.
+    pub activation_checkpointing: bool,
+    /// What the weights of a model that is not trained are kept in.
+    pub weights: WeightType,
 }
 
 /// A decoder-only transformer on a backend.
@@ -59,17 +65,10 @@ pub struct Transformer<B: Backend> {
     pub(crate) cache: Option<KeyValueCache<B>>,
 }
 
-/// The weight of the output projection.
-pub(crate) enum Head<B: Backend> {
-    /// The embedding table itself.
-    Embedding,
-    Own(LinearWeight<B>),
-}
-
 struct Kept<B: Backend> {
     batch: Batch<B>,
-    blocks: Vec<Saved<B>>,
-    /// Absent where nothing is predicted.
+    blocks: Vec<KeptBlock<B>>,
+    /// Absent where no log-probabilities were wanted.
     head: Option<KeptHead<B>>,
     /// Absent where no values were wanted.
     values: Option<KeptValues<B>>,
@@ -77,13 +76,10 @@ struct Kept<B: Backend> {
     noise_seed: Option<u64>,
 }
 
-/// Of the output projection.
-struct KeptHead<B: Backend> {
-    /// Residual rows that predict, before the final norm.
-    predicting: B::Buffer,
-    statistics: B::Buffer,
-    hidden: B::Buffer,
-    log_normalisers: B::Buffer,
+enum KeptBlock<B: Backend> {
+    Activations(Saved<B>),
+    /// The residual stream before the block.
+    Input(B::Buffer),
 }
 
 /// Positions a table is made for at first; it grows when a longer sequence comes.
@@ -103,6 +99,12 @@ impl<B: Backend> Transformer<B> {
     ) -> Result<Self, ModelError> {
         let LoadedModel { arch, config, weights, text, source } = model;
         check_tuning(&arch, &tuning)?;
+        if options.weights == WeightType::Int8 && tuning != Tuning::Frozen {
+            return Err(invalid(
+                "weights of eight bits cannot be trained",
+                "train with weights as computed, and use int8 to generate with the result",
+            ));
+        }
         check_shapes(&arch, weights.as_ref())?;
         let builder = Builder {
             backend: &backend,
@@ -110,14 +112,13 @@ impl<B: Backend> Transformer<B> {
             weights: weights.as_ref(),
             tuning: &tuning,
             moments: options.moments,
+            weight_type: options.weights,
             seed,
         };
         let full = tuning == Tuning::Full;
         let directions = if tuning == Tuning::Frozen { Directions::Forward } else { Directions::Both };
         let mut embedding = builder.tensor(arch.embedding_name(), full)?;
-        let prepare = |table: &Tensor<B>| {
-            LinearWeight::Frozen(backend.prepare(&table.value, arch.vocabulary, arch.hidden, directions))
-        };
+        let prepare = |table: &Tensor<B>| builder.frozen(&table.value, arch.vocabulary, arch.hidden, directions);
         let head = match (arch.tied, full) {
             (true, true) => Head::Embedding,
             // A model with a scalar head predicts tokens only while it is checked: not worth a second form of the table.
@@ -181,10 +182,6 @@ impl<B: Backend> Transformer<B> {
         self.arch.linears().contains(&Linear::QueryKeyValue).then_some(self.arch.heads)
     }
 
-    pub(crate) fn head_weight(&self) -> Weight<'_, B::Buffer, B::Matrix> {
-        head_weight(&self.arch, &self.head, &self.embedding)
-    }
-
     /// Makes sure the rotary tables reach this many positions.
     pub(crate) fn reach(&mut self, positions: usize) {
         if positions > self.rope_positions {
@@ -205,14 +202,27 @@ impl<B: Backend> Transformer<B> {
         Ok(())
     }
 
+    /// Rows that the scalar head is read at, one for each value.
+    fn rows_of_values(&self, forest: &Forest, values: Values) -> Result<Vec<u32>, ModelError> {
+        if values != Values::None && self.value_head.is_none() {
+            return Err(invalid("values are wanted of a model without a scalar head", "train a reward model first"));
+        }
+        if values == Values::Ends && forest.ends.len() != forest.branches as usize {
+            return Err(invalid("a value is wanted at the end of an empty sequence", "leave no sequence empty"));
+        }
+        Ok(match values {
+            Values::None => Vec::new(),
+            Values::Ends => forest.ends.clone(),
+            Values::Targets => forest.targets.iter().map(|target| target.row).collect(),
+        })
+    }
+
     pub(crate) fn run_forward(&mut self, forest: &Forest, want: Want) -> Result<Scores, ModelError> {
         self.kept = None;
         self.check(forest)?;
-        if want.values && (self.value_head.is_none() || forest.ends.len() != forest.branches as usize) {
-            let reason = "values are wanted of a model without a scalar head, or of an empty sequence".to_owned();
-            return Err(invalid(reason, "train a reward model, and leave no sequence empty"));
-        }
-        if forest.targets.is_empty() && !want.values {
+        let read = self.rows_of_values(forest, want.values)?;
+        let predicts = !forest.targets.is_empty() && !want.without_log_probs;
+        if !predicts && read.is_empty() {
             return Ok(Scores::default());
         }
         let deepest = forest.runs.iter().map(|run| run.position + run.len).max().unwrap_or(0);
@@ -232,15 +242,24 @@ impl<B: Backend> Transformer<B> {
         for (layer, block) in self.blocks.iter().enumerate() {
             let keep = keep && self.lowest_trained.is_some_and(|lowest| layer >= lowest);
             let pass = self.pass(&batch, layer, adapters, want.noise_seed);
-            saved.extend(block.forward(&pass, &mut x, None, keep));
+            // The backward starts with the last block, so nothing would be gained by letting go of its activations.
+            if keep && self.options.activation_checkpointing && layer + 1 < self.blocks.len() {
+                let mut input = floats(backend, batch.rows * hidden);
+                backend.copy(&x, &mut input, batch.rows * hidden);
+                saved.push(KeptBlock::Input(input));
+                block.forward(&pass, &mut x, None, Keep::Nothing);
+            } else {
+                let keep = if keep { Keep::Activations } else { Keep::Nothing };
+                saved.extend(block.forward(&pass, &mut x, None, keep).map(KeptBlock::Activations));
+            }
         }
 
         let mut scores = Scores::default();
-        let head = (!forest.targets.is_empty()).then(|| self.head_forward(&batch.targets, &x, want, &mut scores));
+        let head = predicts.then(|| self.head_forward(&batch.targets, &x, want, &mut scores));
         let mut values = None;
-        if let Some(head) = self.value_head.as_ref().filter(|_| want.values) {
-            let (read, kept) = head.forward(backend, &self.final_norm, &x, &forest.ends);
-            scores.values = read;
+        if let Some(head) = self.value_head.as_ref().filter(|_| !read.is_empty()) {
+            let (found, kept) = head.forward(backend, &self.final_norm, &x, &read);
+            scores.values = found;
             values = Some(kept);
         }
         drop(x);
@@ -249,65 +268,6 @@ impl<B: Backend> Transformer<B> {
             self.kept = Some(Kept { batch, blocks: saved, head, values, adapters, noise_seed });
         }
         Ok(scores)
-    }
-
-    /// Scores the targets from the residual stream.
-    fn head_forward(&self, targets: &Targets<B>, x: &B::Buffer, want: Want, scores: &mut Scores) -> KeptHead<B> {
-        let (backend, hidden) = (&self.backend, self.arch.hidden);
-        let mut predicting = floats(backend, targets.rows * hidden);
-        backend.gather_rows(x, &targets.row_indices, targets.rows, hidden, &mut predicting);
-        let mut normed = activations(backend, targets.rows * hidden);
-        let statistics = self.final_norm.forward(backend, &predicting, targets.rows, &mut normed);
-        let mut log_probs = floats(backend, targets.count);
-        let mut hits = floats(backend, targets.count);
-        let mut log_normalisers = floats(backend, targets.rows);
-        let mut entropies = want.entropy.then(|| floats(backend, targets.count));
-        backend.head(
-            &normed,
-            targets.rows,
-            self.head_weight(),
-            self.arch.logit_softcap,
-            HeadTargets { rows: &targets.local_rows, tokens: &targets.tokens, count: targets.count },
-            HeadOutputs {
-                log_probs: &mut log_probs,
-                entropies: entropies.as_mut(),
-                hits: &mut hits,
-                log_normalisers: &mut log_normalisers,
-            },
-        );
-        scores.log_probs = backend.read(&log_probs, 0, targets.count);
-        scores.entropies = entropies.map(|e| backend.read(&e, 0, targets.count)).unwrap_or_default();
-        scores.hits = backend.read(&hits, 0, targets.count).iter().map(|&hit| hit > 0.5).collect();
-        KeptHead { predicting, statistics, hidden: normed, log_normalisers }
-    }
-
-    /// Gradients of the output projection and, into `dx`, of the residual stream.
-    fn head_backward(&mut self, targets: &Targets<B>, kept: KeptHead<B>, cotangents: &Cotangents, dx: &mut B::Buffer) {
-        let KeptHead { predicting, statistics, hidden: normed, log_normalisers } = kept;
-        let (backend, hidden) = (&self.backend, self.arch.hidden);
-        let dlog_probs = backend.upload(&cotangents.log_probs);
-        let dentropies = (!cotangents.entropies.is_empty()).then(|| backend.upload(&cotangents.entropies));
-        let mut dnormed = activations(backend, targets.rows * hidden);
-        // Out of its tensor for the call, because the call also reads the tensor's value.
-        let mut head_gradient =
-            trained_head(&mut self.head, &mut self.embedding).and_then(|head| head.take_gradient(backend));
-        backend.head_backward(
-            &normed,
-            targets.rows,
-            head_weight(&self.arch, &self.head, &self.embedding),
-            self.arch.logit_softcap,
-            HeadTargets { rows: &targets.local_rows, tokens: &targets.tokens, count: targets.count },
-            &log_normalisers,
-            HeadCotangents { log_probs: &dlog_probs, entropies: dentropies.as_ref() },
-            &mut dnormed,
-            head_gradient.as_mut(),
-        );
-        if let Some(tensor) = trained_head(&mut self.head, &mut self.embedding) {
-            tensor.put_gradient(head_gradient);
-        }
-        let mut dpredicting = floats(backend, targets.rows * hidden);
-        self.final_norm.backward(backend, &dnormed, &predicting, &statistics, targets.rows, &mut dpredicting, false);
-        backend.scatter_rows(&dpredicting, &targets.row_indices, targets.rows, hidden, dx, false);
     }
 
     /// With `eager`, each parameter is stepped as soon as its gradient is complete.
@@ -321,9 +281,10 @@ impl<B: Backend> Transformer<B> {
         };
         let Kept { batch, blocks: mut saved, head, values, adapters, noise_seed } = kept;
         let (rows, hidden) = (batch.rows, self.arch.hidden);
-        if cotangents.log_probs.len() != batch.targets.count {
-            let reason = format!("{} cotangents for {} targets", cotangents.log_probs.len(), batch.targets.count);
-            return Err(invalid(reason, "give one for each target of the last forward"));
+        let scored = head.as_ref().map_or(0, |_| batch.targets.count);
+        if cotangents.log_probs.len() != scored {
+            let reason = format!("{} cotangents for {scored} targets", cotangents.log_probs.len());
+            return Err(invalid(reason, "give one for each log-probability of the last forward"));
         }
         let mut dx = self.backend.zeros(DType::F32, rows * hidden);
         if let Some(head) = head {
@@ -337,7 +298,7 @@ impl<B: Backend> Transformer<B> {
         let lowest = self.lowest_trained.unwrap_or(0);
         let embedding_is_trained = self.embedding.training.is_some();
         for layer in (lowest..self.blocks.len()).rev() {
-            let Some(saved) = saved.pop() else { break };
+            let Some(kept) = saved.pop() else { break };
             let pass = Pass {
                 backend: &self.backend,
                 arch: &self.arch,
@@ -351,6 +312,11 @@ impl<B: Backend> Transformer<B> {
                 layer,
             };
             let block = &mut self.blocks[layer];
+            let saved = match kept {
+                KeptBlock::Activations(saved) => Some(saved),
+                KeptBlock::Input(mut x) => block.forward(&pass, &mut x, None, Keep::ActivationsOnly),
+            };
+            let Some(saved) = saved else { break };
             block.backward(&pass, saved, &mut dx, layer > lowest || embedding_is_trained);
             if let Some(eager) = &mut eager {
                 // Nothing below reads this block's parameters again.
@@ -388,26 +354,6 @@ impl<B: Backend> Transformer<B> {
             noise_seed,
             layer,
         }
-    }
-}
-
-fn head_weight<'a, B: Backend>(
-    arch: &ArchConfig,
-    head: &'a Head<B>,
-    embedding: &'a Tensor<B>,
-) -> Weight<'a, B::Buffer, B::Matrix> {
-    let (out, input) = (arch.vocabulary, arch.hidden);
-    match head {
-        Head::Embedding => Weight::Values { values: &embedding.value, out, input },
-        Head::Own(weight) => weight.of(out, input),
-    }
-}
-
-/// The tensor that holds the output projection, if it is trained.
-fn trained_head<'a, B: Backend>(head: &'a mut Head<B>, embedding: &'a mut Tensor<B>) -> Option<&'a mut Tensor<B>> {
-    match head {
-        Head::Embedding => Some(embedding),
-        Head::Own(weight) => weight.trained_mut(),
     }
 }
 

@@ -33,6 +33,17 @@ impl MomentType {
     }
 }
 
+/// What the matrices of a frozen model are kept in: its linear layers and its output projection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightType {
+    /// What products are computed in.
+    #[default]
+    Computed,
+    /// Eight bits and a scale for each output and each [`camelid_kernels::INT8_GROUP`] inputs: a token at a time is
+    /// generated as fast as weights are read, and these are about half of bf16.
+    Int8,
+}
+
 /// A low-rank adapter, `y = W x + scale · B A x` (Hu 2021, arXiv 2106.09685, equation 3).
 #[derive(Clone, Debug, PartialEq)]
 pub struct LowRank {

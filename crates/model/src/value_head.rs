@@ -1,4 +1,5 @@
-//! A scalar read at the last token of each branch: what reward and value models say.
+//! A scalar read from the residual stream, at the last token of each branch or at each target: what reward and value models
+//! say.
 
 use camelid_kernels::{Backend, DType, Product, Shape};
 
@@ -11,7 +12,7 @@ use crate::tensor::Tensor;
 /// Name of the head's weight, as `transformers`' sequence classifiers have it.
 pub(crate) const SCORE: &str = "score.weight";
 
-/// `value = w · norm(x)` at the ends.
+/// `value = w · norm(x)` at the rows that are read.
 pub(crate) struct ValueHead<B: Backend> {
     /// `[1, hidden]`.
     pub(crate) weight: Tensor<B>,
@@ -21,7 +22,7 @@ pub(crate) struct ValueHead<B: Backend> {
 pub(crate) struct KeptValues<B: Backend> {
     rows: B::Buffer,
     count: usize,
-    /// For each branch, its row's place among the distinct rows.
+    /// For each value, its row's place among the distinct rows.
     places: Vec<usize>,
     input: B::Buffer,
     statistics: B::Buffer,
@@ -29,19 +30,19 @@ pub(crate) struct KeptValues<B: Backend> {
 }
 
 impl<B: Backend> ValueHead<B> {
-    /// Values of all branches, from the residual stream `x` (`f32 [rows, hidden]`) before the final norm.
+    /// A value for each entry of `read`, its row in the residual stream `x` (`f32 [rows, hidden]`) before the final norm.
     pub(crate) fn forward(
         &self,
         backend: &B,
         norm: &NormLayer<B>,
         x: &B::Buffer,
-        ends: &[u32],
+        read: &[u32],
     ) -> (Vec<f32>, KeptValues<B>) {
-        // Equal sequences end in the same row.
-        let mut distinct: Vec<u32> = ends.to_vec();
+        // Equal sequences end in the same row, and all responses to a prompt start behind its last.
+        let mut distinct = read.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
-        let places: Vec<usize> = ends.iter().map(|end| distinct.partition_point(|row| row < end)).collect();
+        let places: Vec<usize> = read.iter().map(|row| distinct.partition_point(|other| other < row)).collect();
         let (count, hidden) = (distinct.len(), norm.width);
         let rows = backend.upload_u32(&distinct);
         let mut input = floats(backend, count * hidden);
@@ -51,8 +52,8 @@ impl<B: Backend> ValueHead<B> {
         let mut values = floats(backend, count);
         let shape = Shape { m: count, n: 1, k: hidden };
         backend.matmul(Product::Nt, shape, 1.0, &normed, &self.weight.value, &mut values, false);
-        let read = backend.read(&values, 0, count);
-        let values = places.iter().map(|&place| read[place]).collect();
+        let values = backend.read(&values, 0, count);
+        let values = places.iter().map(|&place| values[place]).collect();
         (values, KeptValues { rows, count, places, input, statistics, normed })
     }
 
@@ -67,7 +68,7 @@ impl<B: Backend> ValueHead<B> {
     ) -> Result<(), ModelError> {
         if cotangents.len() != kept.places.len() {
             let reason = format!("{} cotangents for {} values", cotangents.len(), kept.places.len());
-            return Err(invalid(reason, "give one for each branch of the last forward"));
+            return Err(invalid(reason, "give one for each value of the last forward"));
         }
         let (count, hidden) = (kept.count, norm.width);
         let mut sums = vec![0.0; count];

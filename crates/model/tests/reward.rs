@@ -4,7 +4,7 @@ mod support;
 
 use camelid_kernels::{Backend, Compute, Cpu, CpuOptions, Reference};
 use camelid_model::io::{load_model, write_text};
-use camelid_model::{Cotangents, Engine, LowRank, Transformer, TransformerOptions, Tuning, Want};
+use camelid_model::{Cotangents, Engine, LowRank, Transformer, TransformerOptions, Tuning, Values, Want};
 use camelid_text::{Encoded, Forest};
 use support::Golden;
 
@@ -14,6 +14,8 @@ const OPTIONS: TransformerOptions = TransformerOptions {
     moments: camelid_model::MomentType::F32,
     value_head: true,
     keep_reference: false,
+    activation_checkpointing: false,
+    weights: camelid_model::WeightType::Computed,
 };
 
 fn cpu(threads: usize) -> Cpu {
@@ -32,7 +34,7 @@ fn engine<B: Backend>(golden: &Golden, backend: B, tuning: Tuning) -> Transforme
 }
 
 fn values(engine: &mut dyn Engine, forest: &Forest) -> Vec<f32> {
-    engine.forward(forest, Want { values: true, gradients: true, ..Want::default() }).unwrap().values
+    engine.forward(forest, Want { values: Values::Ends, gradients: true, ..Want::default() }).unwrap().values
 }
 
 #[track_caller]
@@ -128,7 +130,7 @@ fn a_model_without_a_head_says_so_and_one_of_zeros_prefers_nothing() {
     let sequence = Encoded { weights: vec![0.0; tokens.len()], tokens, record: 0 };
     let forest = Forest::dense(&[&sequence]);
     let mut plain = golden.engine(cpu(1), Tuning::Frozen);
-    let error = plain.forward(&forest, Want { values: true, ..Want::default() }).unwrap_err().to_string();
+    let error = plain.forward(&forest, Want { values: Values::Ends, ..Want::default() }).unwrap_err().to_string();
     assert!(error.contains("scalar head"), "{error}");
     assert_eq!(values(&mut engine(&golden, cpu(1), Tuning::Full), &forest), [0.0]);
 }

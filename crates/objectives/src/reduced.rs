@@ -1,5 +1,6 @@
 //! Sums that know what they will be divided by.
 
+use std::borrow::Cow;
 use std::ops::AddAssign;
 
 /// A sum and the count that turns it into a mean. Parts of a step add up before anything is divided.
@@ -28,11 +29,17 @@ impl AddAssign for Reduced {
 }
 
 /// A named figure of a micro-batch.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Metric {
     /// The field's usual name, as written to `metrics.jsonl`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     pub value: Reduced,
+}
+
+impl Metric {
+    pub fn new(name: impl Into<Cow<'static, str>>, value: Reduced) -> Self {
+        Self { name: name.into(), value }
+    }
 }
 
 /// What an objective makes of a micro-batch.

@@ -58,10 +58,10 @@ pub fn loss(targets: Targets<'_>, reduction: Reduction) -> Outcome {
     };
     let targets_count = log_probs.len() as f64;
     let hit_count = hits.iter().filter(|&&hit| hit).count() as f64;
-    let mut metrics = vec![Metric { name: "mean_token_accuracy", value: Reduced::new(hit_count, targets_count) }];
+    let mut metrics = vec![Metric::new("mean_token_accuracy", Reduced::new(hit_count, targets_count))];
     if !entropies.is_empty() {
         let sum = entropies.iter().map(|&entropy| f64::from(entropy)).sum();
-        metrics.push(Metric { name: "entropy", value: Reduced::new(sum, targets_count) });
+        metrics.push(Metric::new("entropy", Reduced::new(sum, targets_count)));
     }
     Outcome {
         loss: Reduced::new(sum, count),

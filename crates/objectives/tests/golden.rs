@@ -94,7 +94,7 @@ fn pair_losses_are_those_of_trl() {
     let groups: Vec<Group> = (0..3)
         .map(|pair| {
             let responses = sides.iter().map(|side| side[pair].clone()).collect();
-            Group { responses, pairs: vec![(0, 1)], margin: 0.0 }
+            Group { responses, pairs: vec![(0, 1)], ..Group::default() }
         })
         .collect();
     for (name, method) in pairs() {
@@ -104,8 +104,8 @@ fn pair_losses_are_those_of_trl() {
         compare(name, case, &outcome, &[0, 3, 1, 4, 2, 5]);
         // TRL logs β times the log-ratio for all of these; ours is the method's own reward.
         if ["dpo", "dpo beta 0.5", "robust-dpo", "exo", "nca", "sppo", "discopop"].contains(&name) {
-            for metric in outcome.metrics.iter().filter(|metric| case[metric.name].is_number()) {
-                close(metric.name, metric.value.mean().unwrap(), case[metric.name].as_f64().unwrap());
+            for metric in outcome.metrics.iter().filter(|metric| case[metric.name.as_ref()].is_number()) {
+                close(&metric.name, metric.value.mean().unwrap(), case[metric.name.as_ref()].as_f64().unwrap());
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Feedback, Preference, PreferenceRecord, RankedResponse, Record, Reject, Role, Stepwise};
+use crate::{Feedback, Message, Preference, PreferenceRecord, RankedResponse, Record, Reject, Role, Stepwise};
 
 /// What decides a response's label.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,16 +32,20 @@ pub struct Condition {
 pub fn conditioned(record: Record, label: &str) -> Record {
     match record {
         Record::Conversation(mut conversation) => {
-            let prompted = conversation.messages.iter_mut().rev().find(|message| message.role == Role::User);
-            if let Some(message) = prompted {
-                message.content.insert_str(0, label);
-            }
+            condition_messages(&mut conversation.messages, label);
             Record::Conversation(conversation)
         }
         Record::Completion { prompt, completion, provenance } => {
             Record::Completion { prompt: format!("{label}{prompt}"), completion, provenance }
         }
         Record::Text { text, provenance } => Record::Text { text: format!("{label}{text}"), provenance },
+    }
+}
+
+/// Puts `label` in front of what the user says last.
+pub fn condition_messages(messages: &mut [Message], label: &str) {
+    if let Some(message) = messages.iter_mut().rev().find(|message| message.role == Role::User) {
+        message.content.insert_str(0, label);
     }
 }
 
@@ -142,6 +146,7 @@ mod tests {
         };
         PreferenceRecord::Ranked(Preference {
             responses: responses.iter().enumerate().map(response).collect(),
+            reference: None,
             margin: None,
             confidence: None,
             implicit_prompt: false,

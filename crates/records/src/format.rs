@@ -22,9 +22,10 @@ pub enum Format {
     HhTranscript,
     /// `text`: raw text.
     Text,
-    /// `chosen`, `rejected`: responses or whole conversations; optional `prompt`, scores, `margin`, `confidence`.
+    /// `chosen`, `rejected`: responses or whole conversations; optional `prompt`, `reference`, scores, `margin`, `confidence`.
     Pair,
-    /// `prompt` (or `instruction`), `responses` (or `completions`): two or more, with `scores` or `ranks`, else best first.
+    /// `prompt` (or `instruction`), `responses` (or `completions`): two or more, with `scores` or `ranks`, else best first;
+    /// optional `reference`.
     Ranked,
     /// `prompt`, `completion` (or `messages`), `label`: one response that is good or bad.
     Unpaired,
@@ -59,6 +60,8 @@ const fn optional(name: &'static str, columns: &'static [&'static str], known_as
 
 const TOOLS: Field = optional("tools", &["tools"], &[]);
 const SYSTEM: Field = optional("system", &["system"], &["system_prompt"]);
+/// An answer beside those that are compared.
+const REFERENCE: Field = optional("reference", &["reference"], &["reference_answer", "reference_response"]);
 const TEMPLATE_ARGUMENTS: Field = optional("template_arguments", &["chat_template_kwargs"], &[]);
 
 impl Format {
@@ -126,6 +129,7 @@ impl Format {
                 &["rejected_messages", "dispreferred", "response_rejected", "worse", "lose"],
             ),
             optional("prompt", &["prompt", "conversations"], &["question", "instruction"]),
+            REFERENCE,
             optional("margin", &["margin"], &[]),
             optional("score_chosen", &["score_chosen", "chosen_score"], &["chosen_rating"]),
             optional("score_rejected", &["score_rejected", "rejected_score"], &["rejected_rating"]),
@@ -139,6 +143,7 @@ impl Format {
             required("responses", &["responses", "completions", "answers"], &["outputs", "candidates"]),
             optional("scores", &["scores", "ratings"], &["rewards"]),
             optional("ranks", &["ranks", "ranking"], &["rank"]),
+            REFERENCE,
             SYSTEM,
             TOOLS,
             TEMPLATE_ARGUMENTS,

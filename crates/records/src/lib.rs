@@ -57,7 +57,7 @@ mod record;
 mod rows;
 mod write;
 
-pub use condition::{Condition, ConditionBy, conditioned};
+pub use condition::{Condition, ConditionBy, condition_messages, conditioned};
 pub use dataset::{Dataset, ReadOptions, Reject};
 pub use error::RecordError;
 pub use format::{Format, UnknownFormat};

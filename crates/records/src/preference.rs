@@ -12,6 +12,10 @@ use crate::{Conversation, Format, Message, Provenance, Record, Reject, Role};
 pub struct Preference {
     /// Best first, at least two, not all of one rank.
     pub responses: Vec<RankedResponse>,
+    /// An answer that is compared with none of them, such as the target of supervised tuning (Zhao 2023, SLiC-HF); never one of
+    /// the responses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Record>,
     /// How much better the best is than the next, where the data says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margin: Option<f64>,
@@ -120,23 +124,23 @@ pub enum PairChoice {
     BestRandom,
 }
 
-impl Preference {
-    /// (better, worse) indices of responses; `pick(n)` draws a number below `n`.
-    pub fn pairs(&self, choice: PairChoice, pick: &mut dyn FnMut(usize) -> usize) -> Vec<(usize, usize)> {
-        let rank = |index: usize| self.responses[index].rank;
-        let count = self.responses.len();
+impl PairChoice {
+    /// (better, worse) indices of responses with these ranks, ascending, 0 best; `pick(n)` draws a number below `n`.
+    pub fn pairs(self, ranks: &[u32], pick: &mut dyn FnMut(usize) -> usize) -> Vec<(usize, usize)> {
+        let rank = |index: usize| ranks[index];
+        let count = ranks.len();
         let worse_than_best: Vec<usize> = (1..count).filter(|&index| rank(index) > rank(0)).collect();
-        match choice {
-            PairChoice::All => {
+        match self {
+            Self::All => {
                 let with = |worse: usize| (0..worse).filter(move |&better| rank(better) < rank(worse));
                 (1..count).flat_map(|worse| with(worse).map(move |better| (better, worse))).collect()
             }
-            PairChoice::BestWorst => worse_than_best.last().map(|&worst| (0, worst)).into_iter().collect(),
-            PairChoice::Adjacent => {
+            Self::BestWorst => worse_than_best.last().map(|&worst| (0, worst)).into_iter().collect(),
+            Self::Adjacent => {
                 // The rank of the next worse group of each response.
                 let mut next: BTreeMap<u32, u32> = BTreeMap::new();
-                for window in self.responses.windows(2).filter(|window| window[0].rank < window[1].rank) {
-                    next.insert(window[0].rank, window[1].rank);
+                for window in ranks.windows(2).filter(|window| window[0] < window[1]) {
+                    next.insert(window[0], window[1]);
                 }
                 let follows = |better: usize, worse: usize| next.get(&rank(better)) == Some(&rank(worse));
                 (0..count)
@@ -144,11 +148,19 @@ impl Preference {
                     .filter(|&(better, worse)| follows(better, worse))
                     .collect()
             }
-            PairChoice::BestRandom if worse_than_best.is_empty() => Vec::new(),
-            PairChoice::BestRandom => {
+            Self::BestRandom if worse_than_best.is_empty() => Vec::new(),
+            Self::BestRandom => {
                 let drawn = pick(worse_than_best.len()).min(worse_than_best.len() - 1);
                 vec![(0, worse_than_best[drawn])]
             }
         }
+    }
+}
+
+impl Preference {
+    /// (better, worse) indices of responses; `pick(n)` draws a number below `n`.
+    pub fn pairs(&self, choice: PairChoice, pick: &mut dyn FnMut(usize) -> usize) -> Vec<(usize, usize)> {
+        let ranks: Vec<u32> = self.responses.iter().map(|response| response.rank).collect();
+        choice.pairs(&ranks, pick)
     }
 }

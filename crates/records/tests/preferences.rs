@@ -302,6 +302,81 @@ fn what_cannot_be_learned_from_is_refused_with_its_place() {
 }
 
 #[test]
+fn a_reference_answer_stands_beside_the_responses() {
+    let answer = |record: Option<&Record>| match record {
+        None => None,
+        Some(Record::Completion { completion, .. }) => Some(completion.clone()),
+        Some(Record::Text { text, .. }) => Some(text.clone()),
+        Some(chat) => Some(turns(chat).into_iter().filter(|turn| turn.2).map(|turn| turn.1).collect()),
+    };
+    let whole = |answer: &str| json!([user("Hi"), assistant(answer)]);
+    let transcript = |answer: &str| format!("\n\nHuman: Hi\n\nAssistant: {answer}");
+    let cases = [
+        json!({"prompt": "p", "chosen": "a", "rejected": "b", "reference": "c"}),
+        json!({"prompt": [user("Hi")], "chosen": "a", "rejected": "b", "reference": "c"}),
+        json!({"prompt": [user("Hi")], "chosen": "a", "rejected": "b", "reference": whole("c")}),
+        json!({"prompt": "Hi", "chosen": whole("a"), "rejected": whole("b"), "reference": [assistant("c")]}),
+        json!({"chosen": whole("a"), "rejected": whole("b"), "reference": whole("c")}),
+        json!({"chosen": transcript("a"), "rejected": transcript("b"), "reference": transcript("c")}),
+        json!({"chosen": transcript("a"), "rejected": transcript("b"), "reference": "c"}),
+        json!({"chosen": "pa", "rejected": "pb", "reference": "c"}),
+    ];
+    for row in cases {
+        let preference = one(row.clone(), Format::Pair);
+        assert_eq!(answer(preference.reference.as_ref()).as_deref(), Some("c"), "{row}");
+        // The same prompt as the responses have: their turns but for the answer.
+        if let (Some(reference @ Record::Conversation(_)), response) = (&preference.reference, &preference.responses[0])
+        {
+            let prompt = |record| turns(record).into_iter().filter(|turn| !turn.2).collect::<Vec<_>>();
+            assert_eq!(prompt(reference), prompt(&response.record), "{row}");
+        }
+    }
+    let list = json!({"instruction": "Hi", "responses": ["a", "b", "c"], "ranks": [2, 1, 3], "reference": "d"});
+    assert_eq!(answer(one(list.clone(), Format::Ranked).reference.as_ref()).as_deref(), Some("d"));
+    // The best response needs no branch of its own; absent is absent however it is written.
+    for value in [json!("b"), json!(""), json!(null)] {
+        let mut row = list.clone();
+        row["reference"] = value;
+        assert_eq!(one(row, Format::Ranked).reference, None);
+    }
+    let mapped = json!({"prompt": "p", "chosen": "a", "rejected": "b", "target": "c"}).to_string();
+    let columns = [("reference".to_owned(), "target".to_owned())].into();
+    let options = ReadOptions { columns, ..ReadOptions::default() };
+    let set = read_preferences_bytes(Path::new("d.jsonl"), mapped.as_bytes(), &options).unwrap();
+    let [PreferenceRecord::Ranked(preference)] = set.records.as_slice() else { panic!("{set:?}") };
+    assert_eq!(answer(preference.reference.as_ref()).as_deref(), Some("c"));
+}
+
+#[test]
+fn reference_answers_that_cannot_be_one_are_refused() {
+    let good = json!({"prompt": "p", "chosen": "a", "rejected": "b", "reference": "c"});
+    let with = |fields: Value| {
+        let mut row = good.clone();
+        row.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        row
+    };
+    let chat = json!({"prompt": [user("q")], "chosen": "a", "rejected": "b"});
+    let cases = [
+        (with(json!({"reference": "  "})), "reference: the response is empty"),
+        (with(json!({"reference": "b"})), "reference: is the same as a response that is not the best"),
+        (with(json!({"reference": [assistant("c")]})), "reference: has another form than the responses"),
+        (with(json!({"reference": 7})), "reference: this is a number, not a string or a list of messages"),
+        (with(json!({"prompt": null, "reference": " "})), "reference: the response is empty"),
+        (with(json!({"prompt": null, "reference": [assistant("c")]})), "reference: has another form"),
+        (with(json!({"prompt": chat["prompt"], "reference": [assistant(" ")]})), "reference: the response is empty"),
+        (
+            with(json!({"prompt": chat["prompt"], "reference": [user("r"), assistant("c")]})),
+            "reference: does not begin with the prompt",
+        ),
+    ];
+    for (bad, expected) in cases {
+        let set = read(&[good.clone(), bad.clone()]);
+        assert_eq!((set.records.len(), set.rejects.len()), (1, 1), "{bad}");
+        assert!(set.rejects[0].reason.contains(expected), "{bad}: {}", set.rejects[0].reason);
+    }
+}
+
+#[test]
 fn trees_need_replies_only_and_the_limit_counts_records() {
     let replies = |deeper: Value| {
         json!([
@@ -327,7 +402,7 @@ fn trees_need_replies_only_and_the_limit_counts_records() {
 fn records_survive_serialisation() {
     let rows = [
         vec![json!({"prompt": [user("Hi")], "chosen": "A", "rejected": "B", "confidence": 0.5})],
-        vec![json!({"chosen": "A", "rejected": "B"})],
+        vec![json!({"chosen": "A", "rejected": "B", "reference": "C"})],
         vec![json!({"prompt": "p", "completion": "c", "label": "1"})],
         vec![json!({"prompt": [user("p")], "completions": ["c"], "labels": [1]})],
     ];

@@ -7,6 +7,7 @@ mod encoded;
 mod error;
 mod forest;
 mod gguf_vocabulary;
+mod learn;
 mod pack;
 mod policy;
 mod skeleton;

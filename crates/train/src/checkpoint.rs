@@ -1,8 +1,9 @@
 //! Checkpoints: complete or not there at all.
 //!
-//! A checkpoint is written into a folder of another name, every file synced, and then renamed; the state's hash is in
-//! `trainer.json`. A reader takes the newest one whose hash is right.
+//! A checkpoint is written into a folder of another name, every file synced, and then renamed; the hash of each model's state is
+//! in `trainer.json`. A reader takes the newest one whose hashes are right.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -18,8 +19,10 @@ use crate::TrainError;
 /// Where a run stands, besides the engine's tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Optimiser steps taken.
+    /// Steps of the loop taken.
     pub step: u64,
+    /// Optimiser updates taken; more than steps where a step has several.
+    pub updates: u64,
     pub num_tokens: u64,
     pub best_eval_loss: Option<f64>,
     /// The step after which validation gave that loss.
@@ -36,12 +39,22 @@ struct TrainerFile {
     /// Hash of the plan and the data: a checkpoint continues only the run that wrote it.
     run_hash: String,
     state_sha256: String,
+    /// Of the other models that the task trains, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    companions_sha256: BTreeMap<String, String>,
 }
+
+/// The other models that a task trains, each with the name of its file.
+pub(crate) type Companions<'a> = Vec<(&'static str, &'a mut dyn Engine)>;
 
 const STATE: &str = "state.safetensors";
 const TRAINER: &str = "trainer.json";
 
 const TEMPORARY: &str = ".writing-";
+
+fn state_name(companion: &str) -> String {
+    format!("{companion}.safetensors")
+}
 
 fn checkpoint_path(folder: &Path, step: u64) -> PathBuf {
     folder.join(format!("step-{step}"))
@@ -51,6 +64,7 @@ fn checkpoint_path(folder: &Path, step: u64) -> PathBuf {
 pub(crate) fn save(
     folder: &Path,
     engine: &dyn Engine,
+    companions: &Companions<'_>,
     progress: &Progress,
     run_hash: &str,
     keep: usize,
@@ -68,7 +82,13 @@ pub(crate) fn save(
         }
         fs::create_dir_all(&temporary).map_err(failed(&temporary))?;
         let state_sha256 = write_state(&temporary.join(STATE), engine)?;
-        let trainer = TrainerFile { progress: progress.clone(), run_hash: run_hash.to_owned(), state_sha256 };
+        let mut companions_sha256 = BTreeMap::new();
+        for (name, companion) in companions {
+            let hash = write_state(&temporary.join(state_name(name)), &**companion)?;
+            companions_sha256.insert((*name).to_owned(), hash);
+        }
+        let trainer =
+            TrainerFile { progress: progress.clone(), run_hash: run_hash.to_owned(), state_sha256, companions_sha256 };
         let path = temporary.join(TRAINER);
         let text =
             serde_json::to_vec_pretty(&trainer).map_err(|error| TrainError::file(&path, error, "report this"))?;
@@ -175,6 +195,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 pub(crate) fn restore_newest(
     folder: &Path,
     engine: &mut dyn Engine,
+    companions: &mut Companions<'_>,
     run_hash: &str,
     warn: &mut dyn FnMut(&str),
 ) -> Result<Option<Progress>, TrainError> {
@@ -182,7 +203,7 @@ pub(crate) fn restore_newest(
     let found = steps(folder);
     for &step in found.iter().rev() {
         let path = checkpoint_path(folder, step);
-        let Some(trainer) = read_trainer(&path) else {
+        let Some(trainer) = read_trainer(&path, companions) else {
             warn(&format!("{}: the checkpoint is damaged, trying the one before", path.display()));
             continue;
         };
@@ -193,7 +214,7 @@ pub(crate) fn restore_newest(
                 "restore the recipe and data (plan.toml beside it shows the recipe), set another name, or start anew with --restart",
             ));
         }
-        restore(&path.join(STATE), engine, trainer.progress.step)?;
+        restore_all(&path, engine, companions, trainer.progress.updates)?;
         // The run writes them again; counted among the newest, they would push out whole ones.
         for damaged in found.into_iter().filter(|&other| other > step) {
             let damaged = checkpoint_path(folder, damaged);
@@ -223,20 +244,33 @@ fn remove_torn(folder: &Path) {
 }
 
 /// Restores the checkpoint of one step of this run.
-pub(crate) fn restore_step(folder: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+pub(crate) fn restore_step(
+    folder: &Path,
+    engine: &mut dyn Engine,
+    companions: &mut Companions<'_>,
+    step: u64,
+) -> Result<(), TrainError> {
     let path = checkpoint_path(folder, step);
-    if read_trainer(&path).is_none() {
+    let Some(trainer) = read_trainer(&path, companions) else {
         let reason = "the checkpoint that validated best is damaged";
         return Err(TrainError::file(&path, reason, "restore it, or start anew with --restart"));
-    }
-    restore(&path.join(STATE), engine, step)
+    };
+    restore_all(&path, engine, companions, trainer.progress.updates)
 }
 
-/// The trainer's file, if the state beside it has the hash it names.
-fn read_trainer(path: &Path) -> Option<TrainerFile> {
+/// The trainer's file, if every state that belongs beside it is there with the hash it names.
+fn read_trainer(path: &Path, companions: &Companions<'_>) -> Option<TrainerFile> {
     let trainer: TrainerFile = serde_json::from_slice(&fs::read(path.join(TRAINER)).ok()?).ok()?;
+    let mut whole = hash_of(&path.join(STATE))? == trainer.state_sha256;
+    for (name, _) in companions {
+        whole &= trainer.companions_sha256.get(*name) == Some(&hash_of(&path.join(state_name(name)))?);
+    }
+    whole.then_some(trainer)
+}
+
+fn hash_of(path: &Path) -> Option<String> {
     let mut hasher = Sha256::new();
-    let mut file = File::open(path.join(STATE)).ok()?;
+    let mut file = File::open(path).ok()?;
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer).ok()? {
@@ -244,10 +278,21 @@ fn read_trainer(path: &Path) -> Option<TrainerFile> {
             read => hasher.update(&buffer[..read]),
         }
     }
-    (hexadecimal(&hasher.finalize()) == trainer.state_sha256).then_some(trainer)
+    Some(hexadecimal(&hasher.finalize()))
 }
 
-fn restore(path: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
+/// Restores every model of a checkpoint. A companion takes an update whenever the engine does.
+fn restore_all(
+    path: &Path,
+    engine: &mut dyn Engine,
+    companions: &mut Companions<'_>,
+    updates: u64,
+) -> Result<(), TrainError> {
+    restore(&path.join(STATE), engine, updates)?;
+    companions.iter_mut().try_for_each(|(name, companion)| restore(&path.join(state_name(name)), *companion, updates))
+}
+
+fn restore(path: &Path, engine: &mut dyn Engine, updates: u64) -> Result<(), TrainError> {
     let damaged =
         |reason: String| TrainError::file(path, reason, "remove this checkpoint; the one before it is used then");
     let io = |error: std::io::Error| damaged(error.to_string());
@@ -258,7 +303,7 @@ fn restore(path: &Path, engine: &mut dyn Engine, step: u64) -> Result<(), TrainE
     let mut header = Vec::new();
     Read::by_ref(&mut file).take(length).read_to_end(&mut header).map_err(io)?;
     let header: Map<String, Json> = serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
-    engine.restore_state(step, &mut |name| {
+    engine.restore_state(updates, &mut |name| {
         let wrong = |reason: String| ModelError::File {
             path: path.to_owned(),
             reason,

@@ -1,12 +1,16 @@
 //! Self-checks on the first real batch: what would otherwise be silently wrong for a whole run.
 
+mod round;
+
 use std::time::Instant;
 
 use camelid_model::{Cotangents, Engine, StateTensor, Want};
 use camelid_text::{Encoded, Forest, Text};
 
 use crate::TrainError;
-use crate::task::{Example, Label, Purpose, Task, forest, targets_of_branches};
+use crate::task::{Example, Purpose, Round, Task, forest, targets_of_branches};
+
+pub use round::{Normalised, first_round};
 
 /// A check that passed; one that fails is an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -117,8 +121,8 @@ pub fn policy_is_reference(
     })
 }
 
-/// Before the first step of reinforcement learning, the log-probabilities that came with the samples are those that training
-/// computes, bit for bit: every ratio is 1.
+/// Before the first step of a stage whose policy answers prompts, the log-probabilities that came with the answers are those
+/// that training computes, bit for bit: every ratio is 1.
 pub fn generator_is_trainer(
     engine: &mut dyn Engine,
     task: &mut dyn Task,
@@ -126,18 +130,21 @@ pub fn generator_is_trainer(
 ) -> Result<CheckReport, TrainError> {
     timed(|| {
         let sample: Vec<&Example> = examples.iter().copied().take(2).collect();
-        let Some(rolled) = task.roll_out(engine, &sample, 0, Purpose::Training)? else {
-            return Ok((GENERATOR, "nothing is sampled".into()));
+        let round = Round { examples: &sample, step: 0, purpose: Purpose::Training, token_budget: TOKENS };
+        let report = "this is a defect of the trainer: please report it";
+        let Some(rollouts) = task.rollouts() else {
+            let detail = "the stage draws no answers".to_owned();
+            return Err(TrainError::Check { name: GENERATOR, detail, fix: report.into() });
         };
         let (mut tokens, mut different) = (0, 0);
-        for example in &rolled {
-            let Label::Sampled(rollouts) = &example.label else { continue };
-            let forest = forest(&[example]);
+        // All that was drawn, whatever the method would choose of it.
+        for group in rollouts.sample(engine, &round)?.groups {
+            let forest = Forest::from_sequences(&group.iter().map(|answer| &answer.sequence).collect::<Vec<_>>());
             let log_probs = engine.forward(&forest, Want::default())?.log_probs;
             finite(GENERATOR, &log_probs)?;
-            for (targets, rollout) in targets_of_branches(&forest).iter().zip(rollouts) {
-                tokens += rollout.log_probs.len();
-                let pairs = targets.iter().zip(&rollout.log_probs);
+            for (targets, answer) in targets_of_branches(&forest).iter().zip(&group) {
+                tokens += answer.log_probs.len();
+                let pairs = targets.iter().zip(&answer.log_probs);
                 different += pairs.filter(|(target, old)| log_probs[**target].to_bits() != old.to_bits()).count();
             }
         }

@@ -15,8 +15,13 @@ pub fn below(random: &mut ChaCha8Rng, count: usize) -> usize {
     ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
 }
 
+/// A number from 0 to below 1.
+pub(crate) fn uniform(random: &mut ChaCha8Rng) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
 /// A permutation of `0 .. count` (Fisher-Yates), the same for the same stream for ever.
-fn permutation(count: usize, mut random: ChaCha8Rng) -> Vec<usize> {
+pub(crate) fn permutation(count: usize, mut random: ChaCha8Rng) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     for last in (1..count).rev() {
         order.swap(last, below(&mut random, last + 1));

@@ -7,7 +7,7 @@ use camelid_text::Forest;
 
 use crate::TrainError;
 use crate::reference::Reference;
-use crate::task::{Example, Label, Purpose, Task, targets_of_branches};
+use crate::task::{Example, Label, Purpose, Ranking, Task, targets_of_branches};
 
 /// Groups of responses under a method and, where it needs one, a reference policy.
 pub struct PreferenceTask {
@@ -23,7 +23,12 @@ impl Task for PreferenceTask {
         token_budget: usize,
         _purpose: Purpose,
     ) -> Result<(), TrainError> {
-        if self.method.uses_reference() { self.reference.prepare(engine, examples, token_budget) } else { Ok(()) }
+        if !self.method.uses_reference() {
+            return Ok(());
+        }
+        let missing: Vec<&Example> =
+            examples.iter().copied().filter(|example| own_reference(example).is_none()).collect();
+        self.reference.prepare(engine, &missing, token_budget)
     }
 
     fn stepped(&mut self, engine: &mut dyn Engine, step: u64) -> Result<(), TrainError> {
@@ -40,10 +45,22 @@ impl Task for PreferenceTask {
         let scores = engine.forward(forest, want)?;
         let targets = targets_of_branches(forest);
         let groups = groups(examples, forest, &targets, &scores.log_probs, |example, sequence| {
-            if self.method.uses_reference() { self.reference.of(example, sequence) } else { Ok(0.0) }
+            match own_reference(example).and_then(|sums| sums.get(sequence)) {
+                _ if !self.method.uses_reference() => Ok(0.0),
+                Some(&sum) => Ok(sum),
+                None => self.reference.of(example, sequence),
+            }
         })?;
         let outcome = loss(&self.method, &groups);
         Ok(in_target_order(outcome, &targets))
+    }
+}
+
+/// What an example's responses brought with them.
+fn own_reference(example: &Example) -> Option<&[f64]> {
+    match &example.label {
+        Label::Ranked(Ranking { reference, .. }) if !reference.is_empty() => Some(reference),
+        _ => None,
     }
 }
 
@@ -73,14 +90,15 @@ fn groups(
                 score: ranking.scores.get(index).copied().flatten(),
             });
         }
-        groups.push(Group { responses, pairs: ranking.pairs.clone(), margin: ranking.margin });
+        let reference_answer = if ranking.has_reference_answer { responses.pop() } else { None };
+        groups.push(Group { responses, pairs: ranking.pairs.clone(), reference_answer, margin: ranking.margin });
     }
     Ok(groups)
 }
 
 /// Derivatives that are in the order of branches and their tokens, in that of the forest's targets.
 pub(crate) fn in_target_order(mut outcome: Outcome, targets: &[Vec<usize>]) -> Outcome {
-    for slopes in [&mut outcome.d_log_probs, &mut outcome.d_entropies] {
+    for slopes in [&mut outcome.d_log_probs, &mut outcome.d_entropies, &mut outcome.d_values] {
         let mut ordered = vec![0.0; slopes.len()];
         for (&target, &slope) in targets.iter().flatten().zip(slopes.iter()) {
             ordered[target] = slope;

@@ -140,6 +140,25 @@ impl Reference {
         Ok(branch_sums(forest, &engine.forward(forest, self.source.want())?))
     }
 
+    /// `Σ log π_ref` of every sequence of each example, computed now and not remembered: what a record's prompt is answered
+    /// differs each time.
+    pub(crate) fn sums(
+        &self,
+        engine: &mut dyn Engine,
+        examples: &[&Example],
+        token_budget: usize,
+    ) -> Result<Vec<Vec<f64>>, TrainError> {
+        let mut sums = vec![Vec::new(); examples.len()];
+        for batch in micro_batches(examples, token_budget) {
+            let part: Vec<&Example> = batch.iter().map(|&index| examples[index]).collect();
+            let mut of_batch = self.score(engine, &forest(&part))?.into_iter();
+            for (index, example) in batch.into_iter().zip(part) {
+                sums[index] = of_batch.by_ref().take(example.sequences.len()).collect();
+            }
+        }
+        Ok(sums)
+    }
+
     /// `Σ log π_ref` of one sequence of an example.
     pub(crate) fn of(&self, example: &Example, sequence: usize) -> Result<f64, TrainError> {
         let known = self.known.get(&example.record()).and_then(|sums| sums.get(sequence));

@@ -1,7 +1,7 @@
 //! Reward modelling as a task: every response of a prompt, or every step of a solution, in one tree, a scalar at the end of
 //! each.
 
-use camelid_model::{Engine, Want};
+use camelid_model::{Engine, Values, Want};
 use camelid_objectives::Outcome;
 use camelid_objectives::reward::bradley_terry::{BradleyTerry, Ranked, loss};
 use camelid_objectives::reward::correctness;
@@ -25,7 +25,7 @@ impl Task for RewardTask {
         want: Want,
     ) -> Result<Outcome, TrainError> {
         let forest = forest.clone().without_targets();
-        let values = engine.forward(&forest, Want { values: true, ..want })?.values;
+        let values = engine.forward(&forest, Want { values: Values::Ends, ..want })?.values;
         let mut values = values.into_iter();
         let mut prompts = Vec::with_capacity(examples.len());
         for example in examples {
@@ -51,7 +51,7 @@ pub fn correct(example: &Example) -> Result<Vec<bool>, TrainError> {
     match &example.label {
         Label::Desirable(desirable) => Ok(vec![*desirable]),
         Label::Steps(labels) => Ok(labels.clone()),
-        Label::Ranked(_) | Label::None | Label::Expected(_) | Label::Sampled(_) => Err(TrainError::Data {
+        Label::Ranked(_) | Label::None | Label::Prompt(_) | Label::Sampled(_) => Err(TrainError::Data {
             reason: format!("record {} has no label", example.record() + 1),
             fix: "give this stage labelled answers (prompt, completion, label) or steps (prompt, completions, labels)"
                 .into(),
@@ -68,7 +68,7 @@ impl Task for CorrectnessTask {
         want: Want,
     ) -> Result<Outcome, TrainError> {
         let forest = forest.clone().without_targets();
-        let values = engine.forward(&forest, Want { values: true, ..want })?.values;
+        let values = engine.forward(&forest, Want { values: Values::Ends, ..want })?.values;
         let labels: Result<Vec<Vec<bool>>, TrainError> = examples.iter().map(|example| correct(example)).collect();
         Ok(correctness::loss(&values, &labels?.concat()))
     }
@@ -84,7 +84,7 @@ pub fn rewards(
     for batch in crate::task::micro_batches(examples, token_budget) {
         let part: Vec<&Example> = batch.iter().map(|&index| examples[index]).collect();
         let forest = crate::task::forest(&part).without_targets();
-        let mut values = engine.forward(&forest, Want { values: true, ..Want::default() })?.values.into_iter();
+        let mut values = engine.forward(&forest, Want { values: Values::Ends, ..Want::default() })?.values.into_iter();
         for (&index, example) in batch.iter().zip(&part) {
             rewards[index] = values.by_ref().take(example.sequences.len()).collect();
         }

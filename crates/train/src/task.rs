@@ -1,16 +1,18 @@
 //! What a stage trains on, and how it is scored.
 
-use camelid_model::{Engine, Scores, Want};
-use camelid_objectives::Outcome;
+use camelid_model::{Engine, Scores, Update, Want};
+use camelid_objectives::{Metric, Outcome};
+use camelid_records::{Conversation, Message, Provenance, Record, Role};
 use camelid_text::{Encoded, Forest, pack};
+use serde_json::{Map, Value as Json};
 
 use crate::TrainError;
-use crate::group::Rollout;
+use crate::rollout::{Rollout, Rollouts};
 
 /// What is drawn, shuffled and counted as one: a record, or the responses to one prompt.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Example {
-    /// A record's one sequence; or each response behind its prompt, best first.
+    /// A record's one sequence; or each response behind its prompt, best first, and then a reference answer where the method reads one.
     pub sequences: Vec<Encoded>,
     pub label: Label,
 }
@@ -26,10 +28,49 @@ pub enum Label {
     Desirable(bool),
     /// Whether each sequence, a solution up to one of its steps, is right so far.
     Steps(Vec<bool>),
-    /// What an answer to this prompt should be.
-    Expected(String),
+    /// What the policy is to answer.
+    Prompt(Box<Prompt>),
     /// Answers that the policy gave, one for each sequence.
     Sampled(Vec<Rollout>),
+}
+
+/// A prompt that the policy answers during training. The example's first sequence is what is asked; methods may want others
+/// beside it: the data's own answer behind the prompt, or the prompt behind each of its labels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prompt {
+    pub asked: Asked,
+    /// What the answer should be, where the data says.
+    pub expected: Option<String>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Asked {
+    Chat {
+        messages: Vec<Message>,
+        tools: Option<Json>,
+        template_arguments: Map<String, Json>,
+    },
+    /// Goes without a chat template.
+    Text(String),
+}
+
+impl Prompt {
+    /// The demonstration that it makes with an answer, for models with a vocabulary or a template of their own.
+    pub fn answered(&self, answer: &str) -> Record {
+        let provenance = Provenance { source: "sampled".into(), row: 1 };
+        match &self.asked {
+            Asked::Chat { messages, tools, template_arguments } => Record::Conversation(Conversation {
+                messages: messages.iter().cloned().chain([Message::new(Role::Assistant, answer)]).collect(),
+                tools: tools.clone(),
+                template_arguments: template_arguments.clone(),
+                provenance,
+            }),
+            Asked::Text(prompt) => {
+                Record::Completion { prompt: prompt.clone(), completion: answer.to_owned(), provenance }
+            }
+        }
+    }
 }
 
 /// How the responses to one prompt compare.
@@ -41,6 +82,10 @@ pub struct Ranking {
     pub scores: Vec<Option<f64>>,
     /// How much better the best is; 0 where the data does not say.
     pub margin: f64,
+    /// `Σ log π_ref` of each sequence, where it was had with the sequences; empty: the task's reference policy says.
+    pub reference: Vec<f64>,
+    /// The last sequence is no response but a reference answer, which is compared with none.
+    pub has_reference_answer: bool,
 }
 
 impl From<Encoded> for Example {
@@ -78,18 +123,37 @@ pub enum Purpose {
     Evaluation,
 }
 
+/// Prompts that are answered together.
+#[derive(Clone, Copy, Debug)]
+pub struct Round<'a> {
+    pub examples: &'a [&'a Example],
+    /// Steps taken before it; draws depend on it and the run's seed alone.
+    pub step: u64,
+    pub purpose: Purpose,
+    /// Rows computed at once.
+    pub token_budget: usize,
+}
+
+/// What a round's prompts became.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rolled {
+    /// What is trained on; may be none.
+    pub examples: Vec<Example>,
+    /// Figures of the round.
+    pub metrics: Vec<Metric>,
+}
+
 /// A kind of stage: how a micro-batch becomes a loss. One file each.
 pub trait Task {
-    /// Turns the prompts of step `step` (or of an evaluation after it) into what the policy answers; nothing where examples are
-    /// trained on as they are.
-    fn roll_out(
-        &mut self,
-        _engine: &mut dyn Engine,
-        _examples: &[&Example],
-        _step: u64,
-        _purpose: Purpose,
-    ) -> Result<Option<Vec<Example>>, TrainError> {
+    /// Turns the prompts of a step, or of an evaluation, into what the policy answers; nothing where examples are trained on as
+    /// they are.
+    fn roll_out(&mut self, _engine: &mut dyn Engine, _round: &Round<'_>) -> Result<Option<Rolled>, TrainError> {
         Ok(None)
+    }
+
+    /// What draws the policy's answers; nothing where examples are trained on as they are.
+    fn rollouts(&mut self) -> Option<&mut Rollouts> {
+        None
     }
 
     /// Sees all examples of a step (or of an evaluation) before its first micro-batch: for what cannot be had from a
@@ -104,7 +168,22 @@ pub trait Task {
         Ok(())
     }
 
-    /// After optimiser step `step`, counted from 1.
+    /// After an optimiser update of the engine: other models that the task trains take theirs, one each.
+    fn update(&mut self, _update: &Update) -> Result<(), TrainError> {
+        Ok(())
+    }
+
+    /// Whether the updates that are left of this step would do harm; asked after each.
+    fn step_is_over(&self) -> bool {
+        false
+    }
+
+    /// Other models that the task trains, by the name of their file in a checkpoint; the same ones every time.
+    fn companions(&mut self) -> Vec<(&'static str, &mut dyn Engine)> {
+        Vec::new()
+    }
+
+    /// After step `step`, counted from 1.
     fn stepped(&mut self, _engine: &mut dyn Engine, _step: u64) -> Result<(), TrainError> {
         Ok(())
     }

@@ -1,20 +1,21 @@
 //! The loop that owns time: steps, evaluation, checkpoints, stopping, resuming.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use camelid_model::{Cotangents, Engine, Update, Want};
+use camelid_model::{Cotangents, Engine, Update, Updated, Want};
 use camelid_objectives::{Metric, Reduced};
 
 use crate::TrainError;
 use crate::checkpoint::{self, Progress};
 use crate::observer::{EvaluationReport, Metrics, Observer, StepReport};
-use crate::order::Order;
+use crate::order::{Order, permutation, stream};
 use crate::plan::TrainingPlan;
 use crate::run_directory::RunDirectory;
-use crate::task::{Example, Purpose, Task, forest, micro_batches};
+use crate::task::{Example, Purpose, Round, Task, forest, micro_batches};
 use crate::tensorboard::EventFile;
 
 /// Asked of a run from outside, by a signal or a person.
@@ -71,10 +72,13 @@ impl Trainer<'_> {
             });
         }
         let checkpoints = self.directory.checkpoints();
-        let restored = checkpoint::restore_newest(&checkpoints, engine, &self.run_hash, &mut |m| observer.warned(m))?;
+        let companions = &mut task.companions();
+        let warn = &mut |message: &str| observer.warned(message);
+        let restored = checkpoint::restore_newest(&checkpoints, engine, companions, &self.run_hash, warn)?;
         let resumed = restored.is_some();
         let mut progress = restored.unwrap_or(Progress {
             step: 0,
+            updates: 0,
             num_tokens: 0,
             best_eval_loss: None,
             best_step: None,
@@ -89,7 +93,7 @@ impl Trainer<'_> {
         if resumed.is_none() {
             self.evaluate(task, engine, &mut progress, &mut events, observer)?;
             if self.is_best(&progress) {
-                self.save(engine, &progress, observer)?;
+                self.save(task, engine, &progress, observer)?;
             }
         }
         let mut order = Order::new(plan.seed, training.len());
@@ -112,15 +116,18 @@ impl Trainer<'_> {
             let stop = self.requests.stop.load(Ordering::Relaxed);
             let asked = self.requests.checkpoint.swap(false, Ordering::Relaxed);
             if over || stop || asked || self.is_best(&progress) || due(plan.checkpoint_every, progress.step) {
-                self.save(engine, &progress, observer)?;
+                self.save(task, engine, &progress, observer)?;
             }
             if stop && !over {
                 return Ok(Ended::Stopped);
             }
         }
         if let Some(best) = progress.best_step.filter(|&best| plan.early_stop_patience > 0 && best != progress.step) {
-            checkpoint::restore_step(&checkpoints, engine, best)?;
+            checkpoint::restore_step(&checkpoints, engine, &mut task.companions(), best)?;
             observer.took_best(best);
+        }
+        if plan.ema.is_some() {
+            engine.take_reference()?;
         }
         Ok(if self.has_stalled(&progress) { Ended::EarlyStop } else { Ended::Finished })
     }
@@ -136,15 +143,21 @@ impl Trainer<'_> {
         self.plan.early_stop_patience > 0 && progress.best_step == Some(progress.step)
     }
 
-    fn save(&self, engine: &dyn Engine, progress: &Progress, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    fn save(
+        &self,
+        task: &mut dyn Task,
+        engine: &dyn Engine,
+        progress: &Progress,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
         let spared = progress.best_step.filter(|_| self.plan.early_stop_patience > 0);
         let (folder, keep) = (self.directory.checkpoints(), self.plan.keep_checkpoints);
-        let path = checkpoint::save(&folder, engine, progress, &self.run_hash, keep, spared)?;
+        let path = checkpoint::save(&folder, engine, &task.companions(), progress, &self.run_hash, keep, spared)?;
         observer.saved_checkpoint(&path);
         Ok(())
     }
 
-    /// One optimiser step; everything is divided by counts of the whole step.
+    /// One step: what its prompts become, and every optimiser update on that.
     fn step(
         &self,
         task: &mut dyn Task,
@@ -157,25 +170,71 @@ impl Trainer<'_> {
         let start = Instant::now();
         let first = progress.step * plan.batch_size as u64;
         let last = (first + plan.batch_size as u64).min(plan.records(training.len()));
-        let examples: Vec<&Example> = (first..last).map(|place| &training[order.record(place)]).collect();
-        let (mut loss, mut sums, mut flops) = (Reduced::default(), Sums::new(), 0.0);
+        let prompts: Vec<&Example> = (first..last).map(|place| &training[order.record(place)]).collect();
         let learning_rate = plan.schedule.at(progress.step, total);
-        let rolled = task.roll_out(engine, &examples, progress.step, Purpose::Training)?;
-        let examples = rolled.as_ref().map_or(examples, |rolled| rolled.iter().collect());
-        task.begin(engine, &examples, plan.tokens_per_micro_batch, Purpose::Training)?;
-        let batches = micro_batches(&examples, plan.tokens_per_micro_batch);
-        let mut updated = None;
+        let rolled = task.roll_out(engine, &round(plan, &prompts, progress.step, Purpose::Training))?;
+        let mut figures = Figures::default();
+        if let Some(rolled) = &rolled {
+            add(&mut figures.sums, &rolled.metrics);
+        }
+        let examples = rolled.as_ref().map_or(prompts, |rolled| rolled.examples.iter().collect());
+        for part in parts(plan, progress.step, examples.len()) {
+            let part: Vec<&Example> = part.into_iter().map(|index| examples[index]).collect();
+            self.update(task, engine, &part, progress, learning_rate, &mut figures)?;
+            if task.step_is_over() {
+                break;
+            }
+        }
+        let tokens: usize = examples.iter().map(|example| example.tokens()).sum();
+        progress.step += 1;
+        task.stepped(engine, progress.step)?;
+        if let Some(decay) = plan.ema {
+            engine.update_reference(1.0 - decay)?;
+        }
+        progress.task = task.state();
+        progress.num_tokens += tokens as u64;
+        let step_seconds = start.elapsed().as_secs_f64();
+        Ok(StepReport {
+            step: progress.step,
+            epoch: last as f64 / training.len() as f64,
+            loss: figures.loss.mean().unwrap_or(f64::NAN),
+            grad_norm: figures.grad_norm.mean().unwrap_or(f64::NAN),
+            learning_rate,
+            num_tokens: progress.num_tokens,
+            metrics: means(&figures.sums, ""),
+            tokens_per_second: tokens as f64 / step_seconds,
+            step_seconds,
+            flops: figures.flops,
+            memory_bytes: engine.memory().in_use,
+        })
+    }
+
+    /// One optimiser update; everything is divided by counts of all its examples.
+    fn update(
+        &self,
+        task: &mut dyn Task,
+        engine: &mut dyn Engine,
+        examples: &[&Example],
+        progress: &mut Progress,
+        learning_rate: f64,
+        figures: &mut Figures,
+    ) -> Result<(), TrainError> {
+        let plan = self.plan;
+        task.begin(engine, examples, plan.tokens_per_micro_batch, Purpose::Training)?;
+        let batches = micro_batches(examples, plan.tokens_per_micro_batch);
+        let mut loss = Reduced::default();
         for (index, batch) in batches.iter().enumerate() {
-            let noise_seed = noise_seed(plan.seed, progress.step, index as u64);
+            let noise_seed = noise_seed(plan.seed, progress.step, figures.micro_batches);
+            figures.micro_batches += 1;
             let want = Want { gradients: true, noise_seed: Some(noise_seed), ..Want::default() };
             let batch: Vec<&Example> = batch.iter().map(|&index| examples[index]).collect();
             let forest = forest(&batch);
             let outcome = task.score(engine, &batch, &forest, want)?;
-            flops += engine.flops(&forest, true);
+            figures.flops += engine.flops(&forest, true);
             loss += outcome.loss;
-            add(&mut sums, &outcome.metrics);
+            add(&mut figures.sums, &outcome.metrics);
             if !loss.sum.is_finite() {
-                return Err(self.diverged(progress, "loss", loss.sum, &examples));
+                return Err(self.diverged(progress, "loss", loss.sum, examples));
             }
             let cotangents =
                 Cotangents { log_probs: outcome.d_log_probs, entropies: outcome.d_entropies, values: outcome.d_values };
@@ -192,31 +251,16 @@ impl Trainer<'_> {
                 epsilon: plan.epsilon,
                 weight_decay: plan.weight_decay,
             };
-            updated = Some(engine.backward_and_update(&cotangents, &update)?);
+            let Updated { grad_norm, step } = engine.backward_and_update(&cotangents, &update)?;
+            if !grad_norm.is_finite() {
+                return Err(self.diverged(progress, "gradient's norm", grad_norm, examples));
+            }
+            task.update(&update)?;
+            progress.updates = step;
+            figures.grad_norm += Reduced::new(grad_norm, 1.0);
         }
-        let grad_norm = updated.map_or(f64::NAN, |updated| updated.grad_norm);
-        if !grad_norm.is_finite() {
-            return Err(self.diverged(progress, "gradient's norm", grad_norm, &examples));
-        }
-        let tokens: usize = examples.iter().map(|example| example.tokens()).sum();
-        progress.step += 1;
-        task.stepped(engine, progress.step)?;
-        progress.task = task.state();
-        progress.num_tokens += tokens as u64;
-        let step_seconds = start.elapsed().as_secs_f64();
-        Ok(StepReport {
-            step: progress.step,
-            epoch: last as f64 / training.len() as f64,
-            loss: loss.mean().unwrap_or(f64::NAN),
-            grad_norm,
-            learning_rate,
-            num_tokens: progress.num_tokens,
-            metrics: means(&sums, ""),
-            tokens_per_second: tokens as f64 / step_seconds,
-            step_seconds,
-            flops,
-            memory_bytes: engine.memory().in_use,
-        })
+        figures.loss += loss;
+        Ok(())
     }
 
     /// The step after `progress` gave `value`, which is not finite.
@@ -266,8 +310,11 @@ pub fn evaluate(
 ) -> Result<EvaluationReport, TrainError> {
     let (mut loss, mut sums) = (Reduced::default(), Sums::new());
     let examples: Vec<&Example> = examples.iter().collect();
-    let rolled = task.roll_out(engine, &examples, step, Purpose::Evaluation)?;
-    let examples = rolled.as_ref().map_or(examples, |rolled| rolled.iter().collect());
+    let rolled = task.roll_out(engine, &round(plan, &examples, step, Purpose::Evaluation))?;
+    if let Some(rolled) = &rolled {
+        add(&mut sums, &rolled.metrics);
+    }
+    let examples = rolled.as_ref().map_or(examples, |rolled| rolled.examples.iter().collect());
     task.begin(engine, &examples, plan.tokens_per_micro_batch, Purpose::Evaluation)?;
     for batch in micro_batches(&examples, plan.tokens_per_micro_batch) {
         let batch: Vec<&Example> = batch.into_iter().map(|index| examples[index]).collect();
@@ -278,12 +325,39 @@ pub fn evaluate(
     Ok(EvaluationReport { step, eval_loss: loss.mean().unwrap_or(f64::NAN), metrics: means(&sums, "eval_") })
 }
 
+fn round<'a>(plan: &TrainingPlan, examples: &'a [&'a Example], step: u64, purpose: Purpose) -> Round<'a> {
+    Round { examples, step, purpose, token_budget: plan.tokens_per_micro_batch }
+}
+
+/// The examples of each update of a step: every pass has each example once, in another order.
+fn parts(plan: &TrainingPlan, step: u64, count: usize) -> Vec<Vec<usize>> {
+    if plan.inner_epochs == 1 && plan.mini_batches == 1 {
+        return if count == 0 { Vec::new() } else { vec![(0..count).collect()] };
+    }
+    let size = count.div_ceil(plan.mini_batches).max(1);
+    let passes = (0..plan.inner_epochs).flat_map(|pass| {
+        let order = permutation(count, stream(plan.seed, &format!("pass {pass} of step {step}")));
+        order.chunks(size).map(<[usize]>::to_vec).collect::<Vec<_>>()
+    });
+    passes.collect()
+}
+
+/// What the updates of a step add up to.
+#[derive(Default)]
+struct Figures {
+    loss: Reduced,
+    grad_norm: Reduced,
+    sums: Sums,
+    flops: f64,
+    micro_batches: u64,
+}
+
 /// Metrics by name, not yet divided.
-type Sums = BTreeMap<&'static str, Reduced>;
+type Sums = BTreeMap<Cow<'static, str>, Reduced>;
 
 fn add(sums: &mut Sums, metrics: &[Metric]) {
     for metric in metrics {
-        *sums.entry(metric.name).or_default() += metric.value;
+        *sums.entry(metric.name.clone()).or_default() += metric.value;
     }
 }
 

@@ -163,7 +163,7 @@ impl Task for UnpairedTask {
             UnpairedMethod::Kto(_) => "kl",
             UnpairedMethod::Bco(..) => "shift",
         };
-        outcome.metrics.push(Metric { name, value: Reduced::new(self.baseline, 1.0) });
+        outcome.metrics.push(Metric::new(name, Reduced::new(self.baseline, 1.0)));
         Ok(in_target_order(outcome, &targets))
     }
 }

@@ -8,7 +8,8 @@ use camelid_objectives::preference::bco::Bco;
 use camelid_objectives::preference::dpo::Dpo;
 use camelid_objectives::preference::kto::Kto;
 use camelid_objectives::preference::rrhf::Rrhf;
-use camelid_text::Encoded;
+use camelid_objectives::preference::slic::{self, Slic};
+use camelid_text::{Encoded, Forest};
 use camelid_train::checks::policy_is_reference;
 use camelid_train::{
     Ended, Example, Label, PreferenceTask, Ranking, Reference, ReferenceSource, ReferenceUpdate, RunDirectory, Task,
@@ -32,7 +33,7 @@ fn ranked(count: u32) -> Vec<Example> {
         let scores = vec![None; responses as usize];
         Example {
             sequences: (0..responses).map(|index| response(record, index)).collect(),
-            label: Label::Ranked(Ranking { pairs, scores, margin: 0.0 }),
+            label: Label::Ranked(Ranking { pairs, scores, ..Ranking::default() }),
         }
     };
     (0..count).map(example).collect()
@@ -134,6 +135,52 @@ fn micro_batches_change_nothing() {
             }
         }
     }
+}
+
+/// A reference answer is one more branch of its prompt's tree: loss and derivatives are those of rows of their own.
+#[test]
+fn a_reference_answer_shares_its_prompt() {
+    let examples: Vec<Example> = ranked(6)
+        .into_iter()
+        .map(|mut example| {
+            let mut answer = example.sequences[0].clone();
+            answer.tokens.push(5);
+            answer.weights.push(1.0);
+            // Every other prompt has none.
+            if let (0, Label::Ranked(ranking)) = (example.record() % 2, &mut example.label) {
+                ranking.has_reference_answer = true;
+                example.sequences.push(answer);
+            }
+            example
+        })
+        .collect();
+    let examples: Vec<&Example> = examples.iter().collect();
+    let sequences: Vec<&Encoded> = examples.iter().flat_map(|example| &example.sequences).collect();
+    let slic = Slic { form: slic::Form::Hinge, delta: 1.0, lambda: 0.5 };
+    let mut task = PreferenceTask {
+        method: Method::Pairs(Box::new(slic)),
+        reference: Reference::new(ReferenceSource::AdapterOff, String::new()),
+    };
+    let mut scored = |forest: &Forest| {
+        let outcome = task.score(&mut Table::new(), &examples, forest, camelid_model::Want::default()).unwrap();
+        let placed = forest
+            .targets
+            .iter()
+            .zip(&outcome.d_log_probs)
+            .map(|(target, slope)| (target.branch, target.token, *slope));
+        let mut placed: Vec<(u32, u32, f32)> = placed.collect();
+        placed.sort_by(|a, b| (a.0, a.1).cmp(&(b.0, b.1)).then(a.2.total_cmp(&b.2)));
+        (outcome.loss, outcome.metrics, placed)
+    };
+    let (tree, rows) = (Forest::from_sequences(&sequences), Forest::dense(&sequences));
+    assert!(tree.tokens.len() < rows.tokens.len());
+    let shared = scored(&tree);
+    assert_eq!(shared, scored(&rows));
+    // The answer's derivative is -λ at each of its tokens, whatever the comparison says.
+    let third = examples[0].sequences.len() as u32 - 1;
+    assert!(shared.2.iter().filter(|(branch, ..)| *branch == third).all(|(.., slope)| *slope == -0.5), "{shared:?}");
+    let share = shared.1.iter().find(|metric| metric.name == "reference_answers").unwrap();
+    assert_eq!(share.value.mean(), Some(0.5));
 }
 
 #[test]

@@ -7,44 +7,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use camelid_model::StateTensor;
 use camelid_train::{Ended, RunDirectory, Schedule, Shape, TrainError, TrainingPlan};
-use serde_json::Value as Json;
-use support::run::{Log, Then, fit, fit_on, names, state, trained};
+use support::run::{Log, Outcome, Then, fit, fit_on, names, outcome, state, trained};
 use support::{Fault, Table, plan, records};
-
-/// What must not depend on interruptions: final tensors, the last checkpoint, metrics without times.
-#[derive(Debug, PartialEq)]
-struct Outcome {
-    ended: Ended,
-    state: Vec<StateTensor>,
-    checkpoints: Vec<(String, Vec<u8>)>,
-    metrics: Vec<Json>,
-}
-
-fn outcome(folder: &Path, ended: Ended, engine: &Table) -> Outcome {
-    let checkpoints = folder.join("checkpoints");
-    let files = |name: String| {
-        ["trainer.json", "state.safetensors"].map(|file| {
-            let path = checkpoints.join(&name).join(file);
-            (format!("{name}/{file}"), fs::read(&path).unwrap())
-        })
-    };
-    let measured = |line: &str| {
-        let mut object: Json = serde_json::from_str(line).unwrap();
-        for key in ["tokens_per_second", "step_seconds"] {
-            object.as_object_mut().unwrap().remove(key);
-        }
-        object
-    };
-    let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap().lines().map(measured).collect();
-    Outcome {
-        ended,
-        state: state(engine),
-        checkpoints: names(&checkpoints).into_iter().flat_map(files).collect(),
-        metrics,
-    }
-}
 
 fn go_on(folder: &Path, plan: &TrainingPlan) -> (Outcome, Log) {
     let (mut engine, mut log) = (Table::new(), Log::default());
@@ -65,15 +30,21 @@ fn die(folder: &Path, plan: &TrainingPlan, fault: Fault, mut log: Log) -> Option
 
 #[test]
 fn stopped_after_any_step_a_run_goes_on_in_the_same_bits() {
-    let expected = uninterrupted(&plan());
-    for step in 1..15 {
+    for (plan, steps) in [(plan(), 1..15), (TrainingPlan { inner_epochs: 2, mini_batches: 2, ..plan() }, 6..8)] {
+        stop_after_each(&plan, steps);
+    }
+}
+
+fn stop_after_each(plan: &TrainingPlan, steps: std::ops::Range<u64>) {
+    let expected = uninterrupted(plan);
+    for step in steps {
         let folder = tempfile::tempdir().unwrap();
         // What is asked for is written although none is due.
-        let rarely = TrainingPlan { checkpoint_every: 0, ..plan() };
+        let rarely = TrainingPlan { checkpoint_every: 0, ..plan.clone() };
         let mut log = Log::and(Then::StopAfter(step));
         assert_eq!(fit(folder.path(), &rarely, &mut Table::new(), &mut log).unwrap(), Ended::Stopped);
         assert_eq!((log.steps.len() as u64, log.checkpoints.as_slice()), (step, &[step][..]));
-        let (ended, log) = go_on(folder.path(), &plan());
+        let (ended, log) = go_on(folder.path(), plan);
         assert_eq!(log.first_step, step);
         assert!(ended == expected, "stopped after {step}");
     }

@@ -34,6 +34,21 @@ fn every_record_is_seen_once_an_epoch() {
     assert_eq!(log.evaluations.iter().map(|report| report.step).collect::<Vec<_>>(), [0, 3, 6, 9, 12, 15]);
 }
 
+/// Every pass over a step's records has each once, whatever they are divided into.
+#[test]
+fn a_step_may_have_several_updates() {
+    let folder = tempfile::tempdir().unwrap();
+    let several = TrainingPlan { inner_epochs: 3, mini_batches: 2, ..plan() };
+    let (mut engine, mut log) = (Table::new(), Log::default());
+    fit(folder.path(), &several, &mut engine, &mut log).unwrap();
+    assert_eq!(log.steps.len(), 15);
+    assert!(engine.seen.values().all(|&times| times == 4 * 3), "{:?}", engine.seen);
+    let trainer = std::fs::read_to_string(folder.path().join("checkpoints/step-15/trainer.json")).unwrap();
+    let trainer: serde_json::Value = serde_json::from_str(&trainer).unwrap();
+    assert_eq!(trainer["progress"]["updates"], 15 * 3 * 2);
+    assert!(log.losses()[14] < trained(&plan()).1.losses()[14], "more updates learn more");
+}
+
 #[test]
 fn part_of_an_epoch_and_a_limit_of_steps_are_kept() {
     let (engine, log) = trained(&TrainingPlan { epochs: 0.5, ..plan() });

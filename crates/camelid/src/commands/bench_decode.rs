@@ -8,7 +8,7 @@ use camelid_generate::{Request, Sampling, StopRules};
 use serde_json::json;
 
 use super::engine;
-use crate::cli::MachineArgs;
+use crate::cli::{MachineArgs, WeightArgs};
 use crate::process_memory;
 
 /// What is measured.
@@ -23,6 +23,7 @@ pub(crate) struct DecodeBench<'a> {
     /// Tokens of each answer.
     pub(crate) tokens: usize,
     pub(crate) json: bool,
+    pub(crate) weights: WeightArgs,
     pub(crate) machine: &'a MachineArgs,
 }
 
@@ -32,7 +33,7 @@ const RUNS: usize = 3;
 pub(crate) fn run(bench: &DecodeBench<'_>) -> anyhow::Result<()> {
     let counts = [bench.prompt, bench.prompts, bench.samples, bench.tokens];
     ensure!(!counts.contains(&0), "a count is 0\n  fix: measure at least one prompt, sample and token");
-    let (mut model, text) = engine::load(bench.model, bench.machine)?;
+    let (mut model, text) = engine::load(bench.model, bench.weights, bench.machine)?;
     let context = bench.prompt + bench.tokens;
     let blocks = |tokens: usize| tokens.div_ceil(64);
     let cache_tokens = 64 * bench.prompts * (blocks(bench.prompt) + bench.samples * blocks(bench.tokens));

@@ -47,7 +47,7 @@ pub(crate) fn run(args: &RecipeArgs, steps: usize, json_wanted: bool) -> anyhow:
         requests: &Requests::default(),
     };
     let mut collected = Collect::default();
-    let mut task = StageTask::new(stage, &plan.directory, "", prepared.text.assets())?;
+    let mut task = StageTask::new(&plan, stage, &plan.directory, &plan.model, "", &prepared)?;
     task.record_reference(&mut engine, &prepared, training.tokens_per_micro_batch)?;
     trainer.fit(task.as_task(), &mut engine, &mut collected)?;
     let measured = collected.0.get(WARM_UP..).unwrap_or_default();

@@ -31,6 +31,7 @@ pub(crate) struct StepBench<'a> {
     pub(crate) tune: TuneChoice,
     pub(crate) rank: usize,
     pub(crate) moments: MomentSpec,
+    pub(crate) activation_checkpointing: bool,
     pub(crate) sequences: usize,
     pub(crate) length: usize,
     pub(crate) steps: usize,
@@ -56,7 +57,11 @@ pub(crate) fn run(bench: &StepBench<'_>) -> anyhow::Result<()> {
         }),
     };
     let backend = machine::open(bench.machine.compute, bench.machine.threads);
-    let options = TransformerOptions { moments: bench.moments.into(), ..TransformerOptions::default() };
+    let options = TransformerOptions {
+        moments: bench.moments.into(),
+        activation_checkpointing: bench.activation_checkpointing,
+        ..TransformerOptions::default()
+    };
     let mut engine = Transformer::new(backend, model, tuning, 0, options)?;
     let update = Update {
         learning_rate: 1e-5,

@@ -36,7 +36,8 @@ pub(crate) fn run(args: &ChatArgs) -> anyhow::Result<()> {
     let text = Text::new(model.text.clone())?;
     let backend = machine::open(args.machine.compute, args.machine.threads);
     let context = CONTEXT.min(model.arch.max_positions());
-    let mut transformer = Transformer::new(backend, model, Tuning::Frozen, 0, TransformerOptions::default())?;
+    let options = TransformerOptions { weights: args.weights.weights.into(), ..TransformerOptions::default() };
+    let mut transformer = Transformer::new(backend, model, Tuning::Frozen, 0, options)?;
     let decoder = transformer.decoder(context);
     let mut chat = Chat { text, decoder, sampler, seen: Vec::new(), messages: Vec::new(), context };
     if let Some(system) = &args.system {

@@ -7,15 +7,20 @@ use camelid_generate::engine::{EngineService, Limits};
 use camelid_model::{Generate, Transformer, TransformerOptions, Tuning};
 use camelid_text::Text;
 
-use crate::cli::{EngineArgs, MachineArgs};
+use crate::cli::{EngineArgs, MachineArgs, WeightArgs};
 use crate::{machine, models};
 
 /// Loads a model, frozen.
-pub(crate) fn load(model: &str, args: &MachineArgs) -> anyhow::Result<(Transformer<camelid_kernels::Cpu>, Text)> {
+pub(crate) fn load(
+    model: &str,
+    weights: WeightArgs,
+    args: &MachineArgs,
+) -> anyhow::Result<(Transformer<camelid_kernels::Cpu>, Text)> {
     let loaded = models::open(model, &mut |line| eprintln!("{line}"))?;
     let text = Text::new(loaded.text.clone())?;
     let backend = machine::open(args.compute, args.threads);
-    let engine = Transformer::new(backend, loaded, Tuning::Frozen, 0, TransformerOptions::default())?;
+    let options = TransformerOptions { weights: weights.weights.into(), ..TransformerOptions::default() };
+    let engine = Transformer::new(backend, loaded, Tuning::Frozen, 0, options)?;
     Ok((engine, text))
 }
 
@@ -23,9 +28,10 @@ pub(crate) fn load(model: &str, args: &MachineArgs) -> anyhow::Result<(Transform
 pub(crate) fn start(
     model: &str,
     args: &EngineArgs,
+    weights: WeightArgs,
     machine: &MachineArgs,
 ) -> anyhow::Result<(Arc<EngineService>, Arc<Text>)> {
-    let (engine, text) = load(model, machine)?;
+    let (engine, text) = load(model, weights, machine)?;
     ensure!(args.context > 0, "--context is 0\n  fix: allow at least as many tokens as a prompt and its answer have");
     ensure!(args.batch > 0, "--batch is 0\n  fix: run at least one sample at a time");
     let context = args.context.min(engine.max_positions());

@@ -7,8 +7,8 @@ use camelid_train::{Example, Label, Ranking};
 /// What a loss takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// Responses that are compared, by this choice of pairs.
-    Groups(PairChoice),
+    /// Responses that are compared, by this choice of pairs; with the reference answers of their prompts, or without.
+    Groups { pairs: PairChoice, reference_answers: bool },
     /// Single responses with a label.
     Single,
     /// Solutions with a label for each step.
@@ -47,11 +47,19 @@ pub(crate) fn line_up(
             row: String::new(),
         };
         match (record, wanted) {
-            (PreferenceRecord::Ranked(preference), Wanted::Groups(choice)) => {
-                let pairs = preference.pairs(choice, pick);
+            (PreferenceRecord::Ranked(preference), Wanted::Groups { pairs, reference_answers }) => {
+                let pairs = preference.pairs(pairs, pick);
                 let scores = preference.responses.iter().map(|response| response.score).collect();
-                let ranking = Ranking { pairs, scores, margin: preference.margin.unwrap_or(0.0) };
-                let responses = preference.responses.into_iter().map(|response| response.record).collect();
+                let reference = preference.reference.filter(|_| reference_answers);
+                let ranking = Ranking {
+                    pairs,
+                    scores,
+                    margin: preference.margin.unwrap_or(0.0),
+                    has_reference_answer: reference.is_some(),
+                    ..Ranking::default()
+                };
+                let responses = preference.responses.into_iter().map(|response| response.record);
+                let responses = responses.chain(reference).collect();
                 lined.push(responses, Label::Ranked(ranking), preference.implicit_prompt, provenance);
             }
             // The best of a list is good, those below it are not.
@@ -67,7 +75,7 @@ pub(crate) fn line_up(
             (PreferenceRecord::Unpaired(feedback), Wanted::Single) => {
                 lined.push(vec![feedback.record], Label::Desirable(feedback.desirable), false, provenance);
             }
-            (PreferenceRecord::Unpaired(_), Wanted::Groups(_)) => {
+            (PreferenceRecord::Unpaired(_), Wanted::Groups { .. }) => {
                 rejects.push(refused(
                     "a single response has nothing to be compared with",
                     "use loss = \"kto\" or \"bco\"",
@@ -110,6 +118,11 @@ impl Responses {
         let mut examples = Vec::new();
         for Part { start, count, label, implicit_prompt, provenance } in self.parts {
             let group: Option<Vec<Encoded>> = sequences[start..start + count].iter_mut().map(Option::take).collect();
+            let referenced = matches!(&label, Label::Ranked(ranking) if ranking.has_reference_answer);
+            let which = |index: usize| match index + 1 {
+                last if last == count && referenced => "the reference answer".to_owned(),
+                number => format!("response {number}"),
+            };
             let mut reject = |reason: String, fix: &str| {
                 let row = serde_json::to_string(&self.records[start]).unwrap_or_default().chars().take(500).collect();
                 rejects.push(Reject { provenance: provenance.clone(), reason, fix: fix.to_owned(), row });
@@ -117,7 +130,7 @@ impl Responses {
             let Some(mut group) = group else {
                 let refused = encoded.rejects.iter().find(|(index, _)| (start..start + count).contains(index));
                 if let Some((index, reason)) = refused {
-                    let which = if count > 1 { format!("response {}: ", index - start + 1) } else { String::new() };
+                    let which = if count > 1 { which(index - start) + ": " } else { String::new() };
                     reject(format!("{which}{}", reason.reason), &reason.fix);
                 }
                 continue;
@@ -126,12 +139,12 @@ impl Responses {
                 learn_where_they_differ(&mut group);
             }
             if let Some(empty) = group.iter().position(|sequence| sequence.trained() == 0) {
-                reject(format!("response {}: adds no token to what all have in common", empty + 1), "remove the row");
+                reject(format!("{}: adds no token to what all have in common", which(empty)), "remove the row");
                 continue;
             }
             let same = (1..count).find(|&index| group[..index].iter().any(|other| other.tokens == group[index].tokens));
             if let (Some(same), Label::Ranked(_)) = (same, &label) {
-                let reason = format!("response {} has the same tokens as one before it", same + 1);
+                let reason = format!("{} has the same tokens as one before it", which(same));
                 reject(reason, "remove it, or raise max_length if they differ further on");
                 continue;
             }

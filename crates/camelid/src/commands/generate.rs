@@ -120,7 +120,7 @@ fn generator(args: &GenerateArgs) -> anyhow::Result<Box<dyn Generator>> {
         let settings = RemoteSettings::new(url.as_str(), args.model.as_str());
         Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, ..settings })?)
     } else {
-        let (service, text) = engine::start(&args.model, &args.engine, &args.machine)?;
+        let (service, text) = engine::start(&args.model, &args.engine, args.weights, &args.machine)?;
         let sampling = Sampling::from(&args.sampling);
         Box::new(ServiceGenerator::new(Arc::clone(&service) as _, text, args.model.as_str(), sampling))
     };

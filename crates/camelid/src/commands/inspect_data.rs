@@ -48,6 +48,10 @@ fn print_preference(record: &PreferenceRecord) {
                 println!(" rank {}{score}", response.rank + 1);
                 print_record(&response.record);
             }
+            if let Some(reference) = &preference.reference {
+                println!(" reference answer");
+                print_record(reference);
+            }
         }
         PreferenceRecord::Unpaired(feedback) => {
             println!(" {}", if feedback.desirable { "good" } else { "bad" });

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use super::watch::sparkline;
 
 /// Curves that are shown, where the run has them.
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 16] = [
     "loss",
     "eval_loss",
     "mean_token_accuracy",
@@ -19,6 +19,8 @@ const SHOWN: [&str; 14] = [
     "eval_accuracy",
     "reward",
     "eval_reward",
+    "selected/share",
+    "selected/reward",
     "completions/mean_length",
     "grad_norm",
     "learning_rate",
@@ -33,7 +35,8 @@ pub(crate) fn run(directory: &Path) -> anyhow::Result<()> {
     // The last line of a killed run may be cut.
     let lines: Vec<Json> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let column = |key: &str| -> Vec<f64> { lines.iter().filter_map(|line| line[key].as_f64()).collect() };
-    let steps = column("loss").len();
+    // A step that chose nothing to learn from has no loss.
+    let steps = column("learning_rate").len();
     println!("{}: {steps} steps", directory.display());
     for key in SHOWN {
         let values = column(key);

@@ -107,14 +107,22 @@ pub(crate) fn estimate_stage(
     let records = (steps * training.batch_size as u64).min(training.records(prepared.training.len()));
     let tokens = records as f64 * mean;
     let rows = (training.tokens_per_micro_batch as f64).min(mean * training.batch_size as f64) as usize;
-    let flops = tokens * estimate::flops_a_token(&model.arch, &stage.tuning);
+    let flops = tokens * estimate::flops_a_token(&model.arch, &stage.tuning, stage.activation_checkpointing);
     let validation: usize = prepared.validation.iter().map(Example::rows).sum();
     let passes = 2 + steps.checked_div(training.eval_every).unwrap_or(0);
-    let validating = (validation as u64 * passes) as f64 * estimate::flops_a_token(&model.arch, &Tuning::Frozen);
+    let scoring = estimate::flops_a_token(&model.arch, &Tuning::Frozen, false);
+    let validating = (validation as u64 * passes) as f64 * scoring;
     Estimate {
         steps,
         tokens: tokens as u64,
-        memory_bytes: estimate::memory_bytes(&model.arch, &stage.tuning, stage.moments, plan.compute, rows),
+        memory_bytes: estimate::memory_bytes(
+            &model.arch,
+            &stage.tuning,
+            stage.moments,
+            stage.activation_checkpointing,
+            plan.compute,
+            rows,
+        ),
         seconds: (flops + validating) / (rate * estimate::STEP_EFFICIENCY),
     }
 }

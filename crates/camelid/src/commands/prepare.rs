@@ -3,9 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use camelid_records::{Dataset, PreferenceSet, Record, Reject, Role, conditioned, read, read_preferences};
-use camelid_text::{Encoded, EncodedSet, Forest, Text, encode_all, pack};
-use camelid_train::{Example, Label, Order, below, split, stream};
+use camelid_records::{
+    Dataset, PreferenceRecord, PreferenceSet, Provenance, Record, Reject, Role, condition_messages, conditioned, read,
+    read_preferences,
+};
+use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_all, pack};
+use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
 
 use super::examples::{Wanted, line_up};
 use crate::models;
@@ -16,6 +19,8 @@ pub(crate) struct Prepared {
     pub(crate) text: Text,
     pub(crate) training: Vec<Example>,
     pub(crate) validation: Vec<Example>,
+    /// Other records whose likelihood a ppo stage holds up.
+    pub(crate) pretraining: Vec<Example>,
     /// `source:row` of each example, by the record number of its sequences.
     pub(crate) names: Vec<String>,
     pub(crate) rejects: Vec<Reject>,
@@ -37,6 +42,14 @@ pub(crate) fn prepare(
     let mut reader = Reader { plan, stage, text: &text, names: Vec::new(), rejects: Vec::new(), rows: 0 };
     let mut training = reader.examples(&stage.data, report)?;
     let mut validation = reader.examples(&stage.validation_data, report)?;
+    let beside = match &stage.objective {
+        Objective::Ppo(ppo) => ppo.pretraining.as_ref(),
+        _ => None,
+    };
+    let pretraining = beside.map(|beside| reader.demonstrations(&beside.data, report)).transpose()?.unwrap_or_default();
+    if beside.is_some() && pretraining.is_empty() {
+        bail!("no record of `pretraining.data` is left: {}\n  fix: see camelid inspect data", summary(&reader.rejects));
+    }
     let Reader { names, rejects, rows, .. } = reader;
     check_rejects(stage, rows, &rejects)?;
     if stage.validation_data.is_empty() && stage.training.validation_share > 0.0 {
@@ -50,7 +63,7 @@ pub(crate) fn prepare(
             summary(&rejects)
         );
     }
-    Ok(Prepared { text, training, validation, names, rejects, rows })
+    Ok(Prepared { text, training, validation, pretraining, names, rejects, rows })
 }
 
 /// Reads files one after another and numbers what they hold.
@@ -70,16 +83,42 @@ impl Reader<'_> {
         }
         match &self.stage.objective {
             Objective::Sft(_) => self.demonstrations(sources, report),
-            Objective::Group(group) => self.prompts(sources, group.answer_tokens, report),
+            Objective::Group(group) => self.prompts(sources, group.answer_tokens, group.needs_expected(), report),
+            Objective::ExpertIteration(iteration) => {
+                let rollout = &iteration.rollout;
+                let needs_expected = iteration.demonstrations() || rollout.needs_expected();
+                let mut examples = self.prompts(sources, rollout.answer_tokens, needs_expected, report)?;
+                if iteration.demonstrations() {
+                    examples = self.with_demonstrations(examples)?;
+                }
+                if !iteration.labels().is_empty() {
+                    examples = self.behind_labels(examples, iteration.labels(), rollout.answer_tokens)?;
+                }
+                Ok(examples)
+            }
+            Objective::Ppo(ppo) => {
+                self.prompts(sources, ppo.rollout.answer_tokens, ppo.rollout.needs_expected(), report)
+            }
+            Objective::OnlinePreference(online) => {
+                let rollout = &online.rollout;
+                self.prompts(sources, rollout.answer_tokens, rollout.needs_expected(), report)
+            }
             Objective::Preference(loss) => {
-                let wanted = if loss.is_unpaired() { Wanted::Single } else { Wanted::Groups(loss.pairs) };
-                self.preferences(sources, wanted, report)
+                let reference_answers = loss.reads_reference_answer();
+                let grouped = Wanted::Groups { pairs: loss.pairs, reference_answers };
+                let wanted = if loss.is_unpaired() { Wanted::Single } else { grouped };
+                self.preferences(sources, wanted, loss.name, report)
             }
             Objective::Reward(RewardPlan::BradleyTerry { pairs, .. }) => {
-                self.preferences(sources, Wanted::Groups(*pairs), report)
+                let wanted = Wanted::Groups { pairs: *pairs, reference_answers: false };
+                self.preferences(sources, wanted, "a reward model", report)
             }
-            Objective::Reward(RewardPlan::Outcome) => self.preferences(sources, Wanted::Single, report),
-            Objective::Reward(RewardPlan::Process) => self.preferences(sources, Wanted::Steps, report),
+            Objective::Reward(RewardPlan::Outcome) => {
+                self.preferences(sources, Wanted::Single, "a reward model", report)
+            }
+            Objective::Reward(RewardPlan::Process) => {
+                self.preferences(sources, Wanted::Steps, "a reward model", report)
+            }
         }
     }
 
@@ -107,23 +146,25 @@ impl Reader<'_> {
         Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
     }
 
-    /// Demonstrations as prompts with the answers that are right.
+    /// Demonstrations as prompts with the answers that are expected; these may be missing unless they are needed.
     fn prompts(
         &mut self,
         sources: &[DataSource],
         answer_tokens: usize,
+        needs_expected: bool,
         report: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Vec<Example>> {
         let mut examples = Vec::new();
         for source in sources {
             for record in self.read(source, report)? {
                 let number = self.names.len() as u32;
-                match as_prompt(self.text, &record, self.stage.max_length.saturating_sub(answer_tokens)) {
-                    Ok((tokens, expected)) => {
+                let longest = self.stage.max_length.saturating_sub(answer_tokens);
+                match as_prompt(self.text, &record, longest, needs_expected) {
+                    Ok((tokens, prompt)) => {
                         let weights = vec![0.0; tokens.len()];
                         let sequences = vec![Encoded { tokens, weights, record: number }];
                         self.names.push(record.provenance().to_string());
-                        examples.push(Example { sequences, label: Label::Expected(expected) });
+                        examples.push(Example { sequences, label: Label::Prompt(Box::new(prompt)) });
                     }
                     Err((reason, fix)) => self.rejects.push(Reject {
                         provenance: record.provenance().clone(),
@@ -137,11 +178,82 @@ impl Reader<'_> {
         Ok(examples)
     }
 
+    /// Prompts, each with the data's own answer as a second sequence.
+    fn with_demonstrations(&mut self, examples: Vec<Example>) -> anyhow::Result<Vec<Example>> {
+        let demonstration = |example: &Example| match &example.label {
+            Label::Prompt(prompt) => Some(prompt.answered(prompt.expected.as_deref()?)),
+            _ => None,
+        };
+        let records: Vec<Record> = examples.iter().filter_map(demonstration).collect();
+        let spans = SpanPolicy { learn: Learn::LastAssistant, train_on_prompt: false };
+        let (length, overlong) = (self.stage.max_length, self.stage.overlong);
+        let EncodedSet { sequences, rejects, .. } = encode_all(self.text, &records, &spans, length, overlong, None)?;
+        let mut answers: Vec<Option<Encoded>> = vec![None; examples.len()];
+        for sequence in sequences {
+            let place = sequence.record as usize;
+            answers[place] = Some(sequence);
+        }
+        for (index, reason) in rejects {
+            self.reject(&examples[index], reason.reason, reason.fix);
+        }
+        let joined = |(mut example, answer): (Example, Option<Encoded>)| {
+            let answer = Encoded { record: example.record(), ..answer? };
+            example.sequences.push(answer);
+            Some(example)
+        };
+        Ok(examples.into_iter().zip(answers).filter_map(joined).collect())
+    }
+
+    /// Prompts, each also behind every label.
+    fn behind_labels(
+        &mut self,
+        examples: Vec<Example>,
+        labels: &[String],
+        answer_tokens: usize,
+    ) -> anyhow::Result<Vec<Example>> {
+        let longest = self.stage.max_length.saturating_sub(answer_tokens);
+        let mut labelled = Vec::with_capacity(examples.len());
+        for mut example in examples {
+            let Label::Prompt(prompt) = &example.label else { continue };
+            let record = example.record();
+            for label in labels {
+                let tokens = match &prompt.asked {
+                    Asked::Chat { messages, tools, template_arguments } => {
+                        let mut messages = messages.clone();
+                        condition_messages(&mut messages, label);
+                        self.text.encode_chat(&messages, tools.as_ref(), template_arguments)?
+                    }
+                    Asked::Text(prompt) => self.text.encode_prompt(&format!("{label}{prompt}")),
+                };
+                example.sequences.push(Encoded { weights: vec![0.0; tokens.len()], tokens, record });
+            }
+            let most = example.sequences.iter().map(|sequence| sequence.tokens.len()).max().unwrap_or(0);
+            if most > longest {
+                let (reason, fix) = too_long(most, longest);
+                self.reject(&example, reason, fix.to_owned());
+                continue;
+            }
+            labelled.push(example);
+        }
+        Ok(labelled)
+    }
+
+    /// Refuses a prompt after it was numbered.
+    fn reject(&mut self, example: &Example, reason: String, fix: String) {
+        let name = self.names[example.record() as usize].clone();
+        let (source, row) = name.rsplit_once(':').unwrap_or((name.as_str(), "1"));
+        let provenance = Provenance { source: source.to_owned(), row: row.parse().unwrap_or(1) };
+        self.rejects.push(Reject { provenance, reason, fix, row: String::new() });
+    }
+
     /// One source's demonstrations; of feedback, each response behind the label that says how good it is.
     fn read(&mut self, source: &DataSource, report: &mut dyn FnMut(&str)) -> anyhow::Result<Vec<Record>> {
         let (format, read, rejects) = if let Some(condition) = &self.stage.condition {
             let PreferenceSet { format, records, mut rejects } =
                 read_preferences(&source.path, &source.read_options())?;
+            if let Some(line) = on_reference_answers(&records, "a conditioned demonstration", false) {
+                report(&line);
+            }
             let (records, refused) = condition.apply(records);
             rejects.extend(refused);
             (format, records, rejects)
@@ -159,6 +271,7 @@ impl Reader<'_> {
         &mut self,
         sources: &[DataSource],
         wanted: Wanted,
+        reader: &str,
         report: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Vec<Example>> {
         let mut records = Vec::new();
@@ -169,6 +282,10 @@ impl Reader<'_> {
             self.rows += read.len() + rejects.len();
             records.extend(read);
             self.rejects.extend(rejects);
+        }
+        let read = matches!(wanted, Wanted::Groups { reference_answers: true, .. });
+        if let Some(line) = on_reference_answers(&records, reader, read) {
+            report(&line);
         }
         let mut random = stream(self.plan.seed, "pairs");
         let mut pick = |count: usize| below(&mut random, count);
@@ -196,37 +313,69 @@ impl Reader<'_> {
     }
 }
 
-/// A demonstration's prompt as tokens, at most so many, and its last answer.
-fn as_prompt(text: &Text, record: &Record, longest: usize) -> Result<(Vec<u32>, String), (String, &'static str)> {
-    let (tokens, expected) = match record {
+/// A demonstration's prompt as tokens, at most so many, and its last answer as what is expected.
+fn as_prompt(
+    text: &Text,
+    record: &Record,
+    longest: usize,
+    needs_expected: bool,
+) -> Result<(Vec<u32>, Prompt), (String, &'static str)> {
+    let (tokens, prompt) = match record {
         Record::Conversation(conversation) => {
-            let Some((last, before)) =
-                conversation.messages.split_last().filter(|(last, _)| last.role == Role::Assistant)
-            else {
-                return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+            let (messages, expected) = match conversation.messages.split_last() {
+                Some((last, before)) if last.role == Role::Assistant => (before, Some(last.content.clone())),
+                _ => (conversation.messages.as_slice(), None),
             };
+            let (tools, template_arguments) = (conversation.tools.clone(), conversation.template_arguments.clone());
             let tokens = text
-                .encode_chat(before, conversation.tools.as_ref(), &conversation.template_arguments)
+                .encode_chat(messages, tools.as_ref(), &template_arguments)
                 .map_err(|error| (error.to_string(), "correct the conversation or the template"))?;
-            (tokens, last.content.clone())
+            (tokens, Prompt { asked: Asked::Chat { messages: messages.to_vec(), tools, template_arguments }, expected })
         }
-        Record::Completion { prompt, completion, .. } => (text.encode_prompt(prompt), completion.clone()),
+        Record::Completion { prompt, completion, .. } => {
+            let expected = (!completion.is_empty()).then(|| completion.clone());
+            (text.encode_prompt(prompt), Prompt { asked: Asked::Text(prompt.clone()), expected })
+        }
         Record::Text { .. } => {
             return Err(("a text has no prompt and no answer".into(), "use prompt and completion, or messages"));
         }
     };
+    if needs_expected && prompt.expected.is_none() {
+        return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+    }
     if tokens.is_empty() {
         return Err(("the prompt has no tokens".into(), "fill it in, or remove the row"));
     }
     if tokens.len() > longest {
-        let reason = format!("the prompt has {} tokens, beside the answer's {longest} are allowed", tokens.len());
-        return Err((reason, "raise max_length, or shorten the prompt"));
+        return Err(too_long(tokens.len(), longest));
     }
-    Ok((tokens, expected))
+    Ok((tokens, prompt))
+}
+
+fn too_long(tokens: usize, longest: usize) -> (String, &'static str) {
+    let reason = format!("the prompt has {tokens} tokens, beside the answer's {longest} are allowed");
+    (reason, "raise max_length, or shorten the prompt")
 }
 
 fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
     format!("{}: {records} records as {format}, {refused} rows refused", source.path.display())
+}
+
+/// What becomes of the records' reference answers under `reader`, a loss or what else takes them; nothing where it has no say.
+fn on_reference_answers(records: &[PreferenceRecord], reader: &str, read: bool) -> Option<String> {
+    let referenced = |record: &&PreferenceRecord| match record {
+        PreferenceRecord::Ranked(preference) => preference.reference.is_some(),
+        PreferenceRecord::Unpaired(_) | PreferenceRecord::Stepwise(_) => false,
+    };
+    let (count, all) = (records.iter().filter(referenced).count(), records.len());
+    match (read, count) {
+        (true, 0) => Some(format!("{reader} keeps chosen answers likely, as no record has a `reference` answer")),
+        (true, _) => Some(format!(
+            "{reader} keeps the `reference` answers of {count} of {all} records likely, and the chosen ones of the others"
+        )),
+        (false, 0) => None,
+        (false, _) => Some(format!("{count} of {all} records have a `reference` answer, which {reader} does not read")),
+    }
 }
 
 fn summary(rejects: &[Reject]) -> String {

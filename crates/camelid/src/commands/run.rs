@@ -11,8 +11,10 @@ use camelid_model::io::{ElementType, write_hf_model, write_hf_reward_model, writ
 use camelid_model::{Engine, ModelError, Transformer, Tuning};
 use camelid_records::{Message, Role};
 use camelid_text::{Encoded, Text};
-use camelid_train::checks::{CheckReport, Tolerance, first_step, generator_is_trainer, policy_is_reference};
-use camelid_train::{Ended, Example, Label, Requests, RunDirectory, Task, Trainer, TrainingData};
+use camelid_train::checks::{
+    CheckReport, Normalised, Tolerance, first_round, first_step, generator_is_trainer, policy_is_reference,
+};
+use camelid_train::{Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData};
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,10 +24,12 @@ use super::task::StageTask;
 use super::watch::Watch;
 use crate::cli::RunArgs;
 use crate::recipe::{self, Objective, Plan, StagePlan};
+use crate::report::write_report;
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 10] = [
+const OUTPUTS: [&str; 11] = [
+    "report.html",
     "reward_report.json",
     "checkpoints",
     "reference.jsonl",
@@ -39,7 +43,7 @@ const OUTPUTS: [&str; 10] = [
 ];
 
 /// Exit code of a run that was asked to stop, as shells give it for Ctrl-C.
-const STOPPED: u8 = 130;
+pub(crate) const STOPPED: u8 = 130;
 
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let spec = recipe::read(&args.recipe.recipe, &args.recipe.set)?;
@@ -52,7 +56,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             eprintln!("stage {} of {}: {}", index + 1, plan.stages.len(), directory.display());
         }
         let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, requests: &requests };
-        match run.run(args)? {
+        let result = run.run(args)?;
+        if result.is_some() {
+            report(&directory);
+        }
+        match result {
             // A reward model judges; the next stage goes on with what there was before.
             Some(_) if stage.objective.is_reward() => {}
             Some(result) => model = result.display().to_string(),
@@ -60,12 +68,23 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             None => return Ok(ExitCode::from(STOPPED)),
         }
     }
+    if plan.stages.len() > 1 {
+        report(&plan.directory);
+    }
     if plan.stages.last().is_some_and(|stage| stage.objective.is_reward()) {
         eprintln!("\nTry it:  camelid score {} FILE", plan.directory.display());
     } else {
         eprintln!("\nTry it:  camelid chat {}", plan.directory.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the page of what happened. A run is not worth less for want of it.
+fn report(directory: &Path) {
+    match write_report(directory) {
+        Ok(path) => eprintln!("the report is {}", path.display()),
+        Err(error) => eprintln!("warning: no report: {error:#}"),
+    }
 }
 
 /// A run of one stage is its own directory; several have one each inside it.
@@ -145,7 +164,7 @@ impl StageRun<'_> {
         );
 
         let resuming = self.directory.join("checkpoints").is_dir();
-        let mut task = StageTask::new(self.stage, self.directory, &run_hash, prepared.text.assets())?;
+        let mut task = StageTask::new(self.plan, self.stage, self.directory, self.model, &run_hash, &prepared)?;
         task.record_reference(&mut engine, &prepared, self.stage.training.tokens_per_micro_batch)?;
         if !resuming {
             if !args.no_checks {
@@ -216,7 +235,7 @@ impl StageRun<'_> {
         }
         hasher.update(decisive.to_string().as_bytes()).update(head.to_string().as_bytes());
         hasher.update(self.model.as_bytes());
-        let examples = prepared.training.iter().chain(&prepared.validation);
+        let examples = prepared.training.iter().chain(&prepared.validation).chain(&prepared.pretraining);
         for record in examples.clone().flat_map(|example| &example.sequences) {
             hasher.update(&(record.tokens.len() as u64).to_le_bytes());
             for token in &record.tokens {
@@ -261,8 +280,20 @@ impl StageRun<'_> {
             eprintln!("check: {}: {} ({:.1} s)", report.name, report.detail, report.seconds);
         };
         let examples: Vec<&Example> = first_examples(self.stage, prepared);
-        if matches!(self.stage.objective, Objective::Group(_)) {
+        if self.stage.kind.samples() {
             say(&generator_is_trainer(engine, task, &examples)?);
+            let normalised = match &self.stage.objective {
+                Objective::Group(group) => Some(group.normalises()),
+                Objective::Ppo(ppo) => Some(ppo.whitens_advantages()),
+                _ => None,
+            };
+            if let Some(normalised) = normalised {
+                let normalised = if normalised { Normalised::Yes } else { Normalised::No };
+                first_round(engine, task, &prepared.text, &examples, normalised)?.iter().for_each(say);
+            }
+            if let Some(report) = self.check_online_reference(engine, task, &examples)? {
+                say(&report);
+            }
             return Ok(());
         }
         let records: Vec<&Encoded> = examples.iter().flat_map(|example| &example.sequences).collect();
@@ -274,6 +305,29 @@ impl StageRun<'_> {
             say(&policy_is_reference(engine, task, &examples, reference, loss.at_start())?);
         }
         Ok(())
+    }
+
+    /// Policy and reference on the first pairs that an online-preference stage would learn; `None` if there are none.
+    fn check_online_reference(
+        &self,
+        engine: &mut Transformer<Cpu>,
+        task: &mut dyn Task,
+        examples: &[&Example],
+    ) -> anyhow::Result<Option<CheckReport>> {
+        let Objective::OnlinePreference(online) = &self.stage.objective else { return Ok(None) };
+        if !online.loss.uses_reference() {
+            return Ok(None);
+        }
+        let examples = &examples[..examples.len().min(2)];
+        let token_budget = self.stage.training.tokens_per_micro_batch;
+        let round = Round { examples, step: 0, purpose: Purpose::Training, token_budget };
+        let ranked = task.roll_out(engine, &round)?.unwrap_or_default().examples;
+        if ranked.is_empty() {
+            return Ok(None);
+        }
+        let ranked: Vec<&Example> = ranked.iter().collect();
+        let reference = self.stage.reference(self.directory).want();
+        Ok(Some(policy_is_reference(engine, task, &ranked, reference, online.loss.at_start())?))
     }
 
     /// Answers the sample prompts, most likely token each time, onto the screen and into `samples.jsonl`.

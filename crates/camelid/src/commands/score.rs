@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use anyhow::Context;
-use camelid_model::{Engine, Transformer, TransformerOptions, Tuning, Want};
+use camelid_model::{Engine, Transformer, TransformerOptions, Tuning, Values, Want};
 use camelid_records::{Dataset, ReadOptions, read};
 use camelid_text::{Encoded, Forest, Learn, Overlong, SpanPolicy, Text, encode_all, pack};
 use serde::Serialize;
@@ -86,7 +86,7 @@ fn print_rewards(engine: &mut dyn Engine, dataset: &Dataset, sequences: &[Encode
     for batch in pack(&lengths, TOKENS_AT_ONCE) {
         let part: Vec<&Encoded> = batch.iter().map(|&index| &sequences[index]).collect();
         let forest = Forest::from_sequences(&part).without_targets();
-        let values = engine.forward(&forest, Want { values: true, ..Want::default() })?.values;
+        let values = engine.forward(&forest, Want { values: Values::Ends, ..Want::default() })?.values;
         for (index, value) in batch.into_iter().zip(values) {
             rewards[index] = value;
         }

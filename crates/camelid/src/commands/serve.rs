@@ -11,15 +11,15 @@ use super::engine;
 use crate::cli::ServeArgs;
 
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let (service, text) = engine::start(&args.model, &args.engine, &args.machine)?;
+    let (service, text) = engine::start(&args.model, &args.engine, args.weights, &args.machine)?;
     let name = args.name.clone().unwrap_or_else(|| name_of(&args.model));
     let settings = Settings { api_key: args.api_key.clone(), ..Settings::new(name.as_str()) };
     let mut server = Server::new(Arc::clone(&service) as _, text, settings);
     if args.allow_weight_updates {
-        let (service, machine) = (Arc::clone(&service), args.machine.clone());
+        let (service, weights, machine) = (Arc::clone(&service), args.weights, args.machine.clone());
         let load = move |path: &Path| -> Result<u64, String> {
             let (other, _) =
-                engine::load(&path.display().to_string(), &machine).map_err(|error| format!("{error:#}"))?;
+                engine::load(&path.display().to_string(), weights, &machine).map_err(|error| format!("{error:#}"))?;
             service.replace(Box::new(other)).map_err(|refusal| refusal.to_string())
         };
         server = server.with_load_adapter(Arc::new(load));

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
+use anyhow::Context;
 use camelid_model::Engine;
-use camelid_text::{Text, TextAssets};
+use camelid_text::Text;
 use camelid_train::{
-    CorrectnessTask, Example, GroupTask, PreferenceTask, Reference, RewardTask, SftTask, Task, UnpairedTask,
+    CorrectnessTask, Example, ExpertIterationTask, GroupTask, OnlinePreferenceTask, PpoTask, PreferenceTask, QuarkTask,
+    Reference, RewardTask, SftTask, Task, UnpairedTask,
 };
 
 use super::prepare::Prepared;
-use crate::recipe::{Built, Objective, StagePlan};
+use super::value_model::ppo_task;
+use crate::recipe::{Built, BuiltIteration, Objective, Plan, StagePlan};
 
 pub(crate) enum StageTask {
     Sft(SftTask),
@@ -18,17 +21,43 @@ pub(crate) enum StageTask {
     Reward(RewardTask),
     Correctness(CorrectnessTask),
     Group(Box<GroupTask>),
+    Ppo(Box<PpoTask>),
+    ExpertIteration(Box<ExpertIterationTask>),
+    Quark(Box<QuarkTask>),
+    OnlinePreference(Box<OnlinePreferenceTask>),
 }
 
 impl StageTask {
-    /// `run_hash` stands for model, data and template: reference log-probabilities of another run are not used.
-    pub(crate) fn new(stage: &StagePlan, directory: &Path, run_hash: &str, text: &TextAssets) -> anyhow::Result<Self> {
+    /// `model` is what the stage starts from; `run_hash` stands for it, data and template: reference log-probabilities of
+    /// another run are not used.
+    pub(crate) fn new(
+        plan: &Plan,
+        stage: &StagePlan,
+        directory: &Path,
+        model: &str,
+        run_hash: &str,
+        prepared: &Prepared,
+    ) -> anyhow::Result<Self> {
+        let text = prepared.text.assets();
         let loss = match &stage.objective {
             Objective::Sft(reduction) => return Ok(Self::Sft(SftTask { reduction: *reduction })),
             Objective::Group(group) => {
-                let rollouts = group.rollouts(stage.training.seed);
+                let reference = stage.reference(directory).want();
+                return Ok(Self::Group(Box::new(group.task(stage.training.seed, Text::new(text.clone())?, reference))));
+            }
+            Objective::Ppo(ppo) => return Ok(Self::Ppo(Box::new(ppo_task(plan, stage, ppo, model, prepared)?))),
+            Objective::ExpertIteration(iteration) => {
                 let text = Text::new(text.clone())?;
-                return Ok(Self::Group(Box::new(GroupTask::new(group.method(), group.baseline(), rollouts, text))));
+                return Ok(match iteration.task(stage.training.seed, text, stage.reference(directory).want()) {
+                    BuiltIteration::Rule(task) => Self::ExpertIteration(Box::new(task)),
+                    BuiltIteration::Quark(task) => Self::Quark(Box::new(task)),
+                });
+            }
+            Objective::OnlinePreference(online) => {
+                let reference = Reference::new(stage.reference(directory), run_hash.to_owned());
+                let task = online.task(stage.training.seed, Text::new(text.clone())?, reference);
+                let task = task.context("this loss takes single responses\n  fix: use a loss on pairs")?;
+                return Ok(Self::OnlinePreference(Box::new(task)));
             }
             Objective::Reward(reward) => {
                 return Ok(match reward.bradley_terry() {
@@ -53,6 +82,10 @@ impl StageTask {
             Self::Reward(task) => task,
             Self::Correctness(task) => task,
             Self::Group(task) => task.as_mut(),
+            Self::Ppo(task) => task.as_mut(),
+            Self::ExpertIteration(task) => task.as_mut(),
+            Self::Quark(task) => task.as_mut(),
+            Self::OnlinePreference(task) => task.as_mut(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! the value's type first, so that the error inside a table names the key that is wrong.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
 use camelid_records::Role;
@@ -11,6 +12,48 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserial
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::spec::{LearnPolicy, LearnSpec, Source, SourceTable, Sources};
+
+/// A table of settings that its name may stand for.
+pub(crate) trait ByName: Sized {
+    type Name;
+    /// What error messages ask for.
+    const EXPECTED: &str;
+
+    /// The table with nothing but its name.
+    fn named(name: Self::Name) -> Self;
+}
+
+/// A name, or a table that says more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NameOrTable<T>(pub(crate) T);
+
+impl<'de, T: ByName + Deserialize<'de>> Deserialize<'de> for NameOrTable<T>
+where
+    T::Name: Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrMap<T>(PhantomData<T>);
+        impl<'de, T: ByName + Deserialize<'de>> Visitor<'de> for NameOrMap<T>
+        where
+            T::Name: Deserialize<'de>,
+        {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(T::EXPECTED)
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<T, E> {
+                T::Name::deserialize(StrDeserializer::new(name)).map(T::named)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+        deserializer.deserialize_any(NameOrMap(PhantomData)).map(Self)
+    }
+}
 
 impl<'de> Deserialize<'de> for Source {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -221,6 +221,14 @@ impl LossPlan {
         }
     }
 
+    /// Whether a prompt's reference answer is read where the data has one.
+    pub(crate) fn reads_reference_answer(&self) -> bool {
+        match self.build() {
+            Built::Groups(method) => method.reads_reference_answer(),
+            Built::Single(_) => false,
+        }
+    }
+
     /// Loss at step 0, where it is known without the data.
     pub(crate) fn at_start(&self) -> Option<f64> {
         let plain = self

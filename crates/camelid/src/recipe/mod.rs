@@ -1,18 +1,25 @@
 //! Recipes: what the user wrote (`spec`), how it is read (`parse`) and what will be done (`resolve`).
 
 mod either;
+mod expert_iteration;
 mod group;
 mod loss;
+mod online_preference;
 mod parse;
+mod ppo;
 mod resolve;
 mod reward;
+mod rewards;
+mod rollout;
 mod sources;
 mod spec;
 mod training;
 mod view;
 
+pub(crate) use expert_iteration::BuiltIteration;
 pub(crate) use loss::Built;
-pub(crate) use parse::read;
+pub(crate) use parse::{read, read_toml};
+pub(crate) use ppo::PpoPlan;
 pub(crate) use resolve::{Objective, Plan, StagePlan, resolve};
 pub(crate) use reward::RewardPlan;
 pub(crate) use sources::DataSource;
@@ -31,5 +38,10 @@ pub(crate) struct RecipeError {
 impl RecipeError {
     pub(crate) fn new(place: String, what: String, fix: impl Into<String>) -> Self {
         Self { place, what, fix: fix.into() }
+    }
+
+    /// With what the place is part of.
+    pub(crate) fn within(self, whole: &str) -> Self {
+        Self { place: format!("{whole}: {}", self.place), ..self }
     }
 }

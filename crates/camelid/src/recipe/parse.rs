@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use super::RecipeError;
@@ -9,7 +10,17 @@ use super::spec::RecipeSpec;
 
 /// Reads a recipe and applies `--set KEY=VALUE` changes.
 pub(crate) fn read(path: &Path, changes: &[String]) -> Result<RecipeSpec, RecipeError> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    parse(&path.display().to_string(), &text_of(path)?, changes)
+}
+
+/// Reads any other file of the same kind, as strictly.
+pub(crate) fn read_toml<T: DeserializeOwned>(path: &Path) -> Result<T, RecipeError> {
+    let (name, text) = (path.display().to_string(), text_of(path)?);
+    toml::from_str(&text).map_err(|error| explain(place(&name, &text, error.span()), &error))
+}
+
+fn text_of(path: &Path) -> Result<String, RecipeError> {
+    std::fs::read_to_string(path).map_err(|error| {
         let fix = match error.kind() {
             std::io::ErrorKind::NotFound => "check the path; recipes/ holds some to start from",
             std::io::ErrorKind::InvalidData => "save the file as UTF-8 text",
@@ -17,8 +28,7 @@ pub(crate) fn read(path: &Path, changes: &[String]) -> Result<RecipeSpec, Recipe
             _ => "make the file readable",
         };
         RecipeError::new(path.display().to_string(), format!("the recipe cannot be read: {error}"), fix)
-    })?;
-    parse(&path.display().to_string(), &text, changes)
+    })
 }
 
 /// As [`read`], on text; `name` is what errors call it.
@@ -139,10 +149,23 @@ mod tests {
     fn the_recipes_that_are_shipped_parse() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
         let mut count = 0;
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            read(&path, &[]).unwrap_or_else(|error| panic!("{error}"));
-            count += 1;
+        let mut folders = vec![folder];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                let result = if text.contains("[[variant]]") {
+                    read_toml::<crate::sweep::SweepSpec>(&path).map(|_| ())
+                } else {
+                    read(&path, &[]).map(|_| ())
+                };
+                result.unwrap_or_else(|error| panic!("{error}"));
+                count += 1;
+            }
         }
         assert!(count >= 3, "{count}");
     }

@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use camelid_kernels::Compute;
-use camelid_model::{LowRank, MomentType, TransformerOptions, Tuning};
+use camelid_model::{LowRank, MomentType, TransformerOptions, Tuning, Want};
 use camelid_records::Condition;
 use camelid_text::{Learn, Overlong, SpanPolicy};
-use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate};
+use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate, TrainingPlan};
 
 use super::RecipeError;
+use super::expert_iteration::{ExpertIterationPlan, resolve_expert_iteration};
 use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
+use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
+use super::ppo::{PpoPlan, ppo_keys, resolve_ppo};
 use super::reward::{RewardPlan, resolve_reward};
+use super::rollout::selection_keys;
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
     LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, SourceTable, Sources, StageKind,
@@ -46,6 +50,7 @@ pub(crate) struct StagePlan {
     pub(crate) tuning: Tuning,
     pub(crate) neftune_alpha: f32,
     pub(crate) moments: MomentType,
+    pub(crate) activation_checkpointing: bool,
     pub(crate) objective: Objective,
     /// When the reference policy moves; absent: never.
     pub(crate) reference_update: Option<ReferenceUpdate>,
@@ -60,7 +65,14 @@ pub(crate) struct StagePlan {
 impl StagePlan {
     /// Where the reference policy's log-probabilities come from.
     pub(crate) fn reference(&self, directory: &Path) -> ReferenceSource {
-        let scores_new_responses = matches!(&self.objective, Objective::Preference(loss) if loss.name == "kto");
+        let scores_new_responses = match &self.objective {
+            Objective::Preference(loss) => loss.name == "kto",
+            Objective::Sft(_) | Objective::Reward(_) => false,
+            Objective::Group(_)
+            | Objective::Ppo(_)
+            | Objective::ExpertIteration(_)
+            | Objective::OnlinePreference(_) => true,
+        };
         match (&self.tuning, self.reference_update) {
             (_, Some(update)) => ReferenceSource::Copy(Some(update)),
             (Tuning::LowRank(_), None) => ReferenceSource::AdapterOff,
@@ -73,13 +85,34 @@ impl StagePlan {
         TransformerOptions {
             neftune_alpha: self.neftune_alpha,
             moments: self.moments,
+            activation_checkpointing: self.activation_checkpointing,
             value_head: self.objective.is_reward(),
-            keep_reference: matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference(),
+            // Either is the engine's one copy.
+            keep_reference: self.copies_reference() || self.training.ema.is_some(),
+            ..TransformerOptions::default()
         }
     }
 
+    /// Whether the engine keeps a copy of the starting parameters to compare with.
+    fn copies_reference(&self) -> bool {
+        matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference()
+    }
+
+    /// The forward pass that is the reference policy of a stage with rewards, if there is one.
+    pub(crate) fn policy_reference(&self) -> Option<Want> {
+        let source = self.reference(Path::new(""));
+        (self.has_reference() || source == ReferenceSource::AdapterOff).then(|| source.want())
+    }
+
     fn has_reference(&self) -> bool {
-        matches!(&self.objective, Objective::Preference(loss) if loss.uses_reference())
+        match &self.objective {
+            Objective::Preference(loss) => loss.uses_reference(),
+            Objective::OnlinePreference(online) => online.loss.uses_reference(),
+            Objective::ExpertIteration(iteration) => iteration.uses_reference(),
+            Objective::Group(group) => group.kl_coefficient > 0.0,
+            Objective::Ppo(ppo) => ppo.uses_reference(),
+            Objective::Sft(_) | Objective::Reward(_) => false,
+        }
     }
 }
 
@@ -90,6 +123,9 @@ pub(crate) enum Objective {
     Preference(LossPlan),
     Reward(RewardPlan),
     Group(GroupPlan),
+    Ppo(PpoPlan),
+    ExpertIteration(ExpertIterationPlan),
+    OnlinePreference(OnlinePreferencePlan),
 }
 
 impl Objective {
@@ -159,13 +195,14 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         return Err(error("`sample_tokens` is 0".into(), "leave sample_prompts out to get no samples"));
     }
     let tuning = resolve_tuning(place, spec)?;
-    let objective = resolve_objective(place, spec, &tuning)?;
+    refuse_noise(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
+    let objective = resolve_objective(path, place, spec, &training)?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
         return Err(error("`save_merged` is set but no adapter is trained".into(), "remove it, or add `lora`"));
     }
-    Ok(StagePlan {
+    let stage = StagePlan {
         kind: spec.kind,
         data,
         validation_data,
@@ -179,6 +216,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         tuning,
         neftune_alpha,
         moments: spec.moments.map_or(MomentType::F32, MomentType::from),
+        activation_checkpointing: spec.activation_checkpointing.unwrap_or(false),
         reference_update: resolve_reference_update(place, spec, &objective)?,
         objective,
         condition: resolve_condition(place, spec)?,
@@ -186,16 +224,34 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         sample_prompts,
         sample_tokens,
         save_merged,
-    })
+    };
+    if stage.training.ema.is_some() && stage.copies_reference() {
+        let what = "`ema` needs the copy that is this stage's reference policy".to_owned();
+        return Err(error(what, "tune an adapter (`lora`) without reference_update, or remove `ema`"));
+    }
+    Ok(stage)
 }
 
 /// Keys of one kind of stage that another does not read are errors.
-fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<Objective, RecipeError> {
+fn resolve_objective(
+    path: &Path,
+    place: &str,
+    spec: &StageSpec,
+    training: &TrainingPlan,
+) -> Result<Objective, RecipeError> {
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
-    if let Some(key) = group_keys(spec).first().filter(|_| spec.kind != StageKind::Group) {
+    if let Some(key) = group_keys(spec).first().filter(|_| !spec.kind.samples()) {
         let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
         let what = format!("`{key}` is not a key of {article} {} stage", spec.kind.name());
         return error(what, "remove it, or set kind = \"group\"");
+    }
+    if let Some(key) = ppo_keys(spec).first().filter(|_| spec.kind != StageKind::Ppo) {
+        let what = format!("`{key}` is a key of ppo stages, not of {} stages", spec.kind.name());
+        return error(what, "remove it, or set kind = \"ppo\"");
+    }
+    if let Some((key, kind)) = selection_keys(spec).into_iter().find(|(_, kind)| *kind != spec.kind.name()) {
+        let what = format!("`{key}` is a key of {kind} stages, not of {} stages", spec.kind.name());
+        return error(what, &format!("remove it, or set kind = \"{kind}\""));
     }
     match spec.kind {
         StageKind::Sft => match preference_keys(spec).first() {
@@ -207,7 +263,12 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 Some(ReductionSpec::Tokens) | None => Reduction::Tokens,
             })),
         },
-        StageKind::Preference | StageKind::Reward | StageKind::Group => {
+        StageKind::Preference
+        | StageKind::Reward
+        | StageKind::Group
+        | StageKind::Ppo
+        | StageKind::ExpertIteration
+        | StageKind::OnlinePreference => {
             let of_sources = |key: &str, is_set: fn(&SourceTable) -> bool| {
                 let used = spec.data.tables().chain(spec.validation_data.iter().flat_map(Sources::tables)).any(is_set);
                 used.then(|| key.to_owned())
@@ -219,7 +280,7 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 return error(what, "remove it; demonstrations (kind = \"sft\") can be weighted and conditioned");
             }
             let sft_only = [
-                ("reduction", spec.reduction.is_some()),
+                ("reduction", spec.reduction.is_some() && spec.kind != StageKind::ExpertIteration),
                 ("learn", spec.learn.is_some()),
                 ("train_on_prompt", spec.train_on_prompt.is_some()),
             ];
@@ -227,7 +288,7 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                 let what = format!("`{key}` is not a key of a {} stage", spec.kind.name());
                 return error(
                     what,
-                    if spec.kind == StageKind::Group {
+                    if spec.kind.samples() {
                         "remove it: the policy's own answers are trained"
                     } else {
                         "remove it: responses are compared"
@@ -246,13 +307,28 @@ fn resolve_objective(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<O
                     let fix = "remove it, or set kind = \"preference\"";
                     return error(format!("`{key}` is not a key of a group stage"), fix);
                 }
-                let has_adapter = matches!(tuning, Tuning::LowRank(_));
-                return resolve_group(place, spec, has_adapter).map(Objective::Group);
+                return resolve_group(place, spec).map(Objective::Group);
             }
-            let loss = resolve_loss(place, spec)?;
-            Ok(Objective::Preference(loss))
+            match spec.kind {
+                StageKind::Ppo => resolve_ppo(path, place, spec, training).map(Objective::Ppo),
+                StageKind::ExpertIteration => resolve_expert_iteration(place, spec).map(Objective::ExpertIteration),
+                StageKind::OnlinePreference => resolve_online_preference(place, spec).map(Objective::OnlinePreference),
+                _ => resolve_loss(place, spec).map(Objective::Preference),
+            }
         }
     }
+}
+
+/// Ratios compare the policy that is trained with the one that answered, which has neither dropout nor noise.
+fn refuse_noise(place: &str, spec: &StageSpec, tuning: &Tuning) -> Result<(), RecipeError> {
+    let drops = matches!(tuning, Tuning::LowRank(low_rank) if low_rank.dropout > 0.0);
+    let noisy = spec.neftune_alpha.is_some_and(|alpha| alpha > 0.0);
+    if !matches!(spec.kind, StageKind::Group | StageKind::Ppo) || !(drops || noisy) {
+        return Ok(());
+    }
+    let key = if drops { "lora.dropout" } else { "neftune_alpha" };
+    let what = format!("`{key}` is set, but a {} stage trains the policy that answered", spec.kind.name());
+    Err(RecipeError::new(place.to_owned(), what, "remove it: with noise it would be another policy"))
 }
 
 /// The paper's soft update by default: 0.6, and TRL's 512 steps apart.
@@ -264,13 +340,18 @@ fn resolve_reference_update(
     let Some(update) = &spec.reference_update else { return Ok(None) };
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
     match objective {
-        Objective::Preference(loss) if loss.uses_reference() => {}
-        Objective::Preference(loss) => {
+        Objective::Preference(loss) | Objective::OnlinePreference(OnlinePreferencePlan { loss, .. })
+            if loss.uses_reference() => {}
+        Objective::Preference(loss) | Objective::OnlinePreference(OnlinePreferencePlan { loss, .. }) => {
             let what = format!("`reference_update` is set but {} has no reference policy", loss.name);
             return error(what, "remove it");
         }
-        Objective::Sft(_) | Objective::Reward(_) | Objective::Group(_) => {
-            let article = if spec.kind == StageKind::Sft { "an" } else { "a" };
+        Objective::Sft(_)
+        | Objective::Reward(_)
+        | Objective::Group(_)
+        | Objective::Ppo(_)
+        | Objective::ExpertIteration(_) => {
+            let article = if matches!(spec.kind, StageKind::Sft | StageKind::ExpertIteration) { "an" } else { "a" };
             let what = format!("`reference_update` is not a key of {article} {} stage", spec.kind.name());
             return error(what, "remove it, or set kind = \"preference\"");
         }

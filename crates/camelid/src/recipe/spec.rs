@@ -7,7 +7,12 @@ use camelid_model::MomentType;
 use camelid_records::{Condition, Format, PairChoice, Role};
 use serde::Deserialize;
 
-use super::group::RewardChoice;
+use super::either::NameOrTable;
+use super::expert_iteration::SelectSpec;
+use super::group::{EvaluationChoice, KlPlace};
+use super::online_preference::SamplerSpec;
+use super::ppo::{KlSpec, PretrainingSpec, ScoreScaleSpec};
+use super::rewards::RewardSpec;
 use crate::cli::ComputeChoice;
 
 /// A recipe file.
@@ -33,7 +38,7 @@ pub(crate) struct RecipeSpec {
 
 /// What a stage does. Each kind is one file in `camelid-train`.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum StageKind {
     /// Supervised tuning on demonstrations.
     Sft,
@@ -43,6 +48,12 @@ pub(crate) enum StageKind {
     Reward,
     /// Reinforcement learning on groups of samples with checked rewards.
     Group,
+    /// Reinforcement learning on samples with a value model.
+    Ppo,
+    /// Supervised tuning on the best of the policy's own answers.
+    ExpertIteration,
+    /// Preference optimisation on the policy's own answers.
+    OnlinePreference,
 }
 
 impl StageKind {
@@ -53,7 +64,15 @@ impl StageKind {
             Self::Preference => "preference",
             Self::Reward => "reward",
             Self::Group => "group",
+            Self::Ppo => "ppo",
+            Self::ExpertIteration => "expert-iteration",
+            Self::OnlinePreference => "online-preference",
         }
+    }
+
+    /// Whether the policy answers prompts.
+    pub(crate) fn samples(self) -> bool {
+        matches!(self, Self::Group | Self::Ppo | Self::ExpertIteration | Self::OnlinePreference)
     }
 }
 
@@ -84,15 +103,42 @@ pub(crate) struct StageSpec {
     /// Which responses of a ranked list are compared.
     pub(crate) pairs: Option<PairChoice>,
 
-    /// Of a group stage: what an answer's reward is; see `group` for these and their defaults.
-    pub(crate) reward: Option<RewardChoice>,
+    /// Of stages whose policy answers prompts: what an answer's reward is; see `group`, `expert_iteration` and
+    /// `online_preference` for these and their defaults.
+    pub(crate) reward: Option<RewardSpec>,
+    /// How held-out prompts are answered.
+    pub(crate) evaluation: Option<EvaluationChoice>,
+    /// Passes over the answers of a step, and optimiser updates of each pass.
+    pub(crate) inner_epochs: Option<usize>,
+    pub(crate) mini_batches: Option<usize>,
     pub(crate) samples: Option<usize>,
     pub(crate) answer_tokens: Option<usize>,
     pub(crate) kl_coefficient: Option<f64>,
+    /// Of a group stage: whether the KL penalty is part of the loss or of the reward.
+    pub(crate) kl_in: Option<KlPlace>,
     pub(crate) clip_low: Option<f64>,
     pub(crate) clip_high: Option<f64>,
     pub(crate) entropy_coefficient: Option<f64>,
     pub(crate) missing_end_penalty: Option<f64>,
+    /// Of a ppo stage; see `ppo` for these and their defaults.
+    pub(crate) kl: Option<KlSpec>,
+    pub(crate) value_model: Option<String>,
+    pub(crate) value_learning_rate: Option<f64>,
+    pub(crate) value_coefficient: Option<f64>,
+    pub(crate) value_clip: Option<f64>,
+    pub(crate) discount: Option<f64>,
+    pub(crate) gae_lambda: Option<f64>,
+    pub(crate) whiten_advantages: Option<bool>,
+    pub(crate) whiten_rewards: Option<bool>,
+    pub(crate) score_scale: Option<ScoreScaleSpec>,
+    pub(crate) missing_end_score: Option<f64>,
+    pub(crate) target_kl: Option<f64>,
+    pub(crate) pretraining: Option<PretrainingSpec>,
+    /// Of an expert-iteration stage: which answers are learned, and whether the data's own are too.
+    pub(crate) select: Option<NameOrTable<SelectSpec>>,
+    pub(crate) demonstrations: Option<bool>,
+    /// Of an online-preference stage: which answers are compared.
+    pub(crate) sampler: Option<NameOrTable<SamplerSpec>>,
     /// Of a preference stage: let the reference policy follow the policy (TR-DPO).
     pub(crate) reference_update: Option<ReferenceUpdateSpec>,
     /// Of an sft stage on feedback: labels that say how good a response is, in front of its prompt.
@@ -147,8 +193,12 @@ pub(crate) struct StageSpec {
     pub(crate) epsilon: Option<f32>,
     /// What the optimiser's moments are kept in: `f32`, or `bf16` at half the memory, rounded at random.
     pub(crate) moments: Option<MomentSpec>,
+    /// Keep only each block's input for the backward pass and compute the block again: less memory, more time.
+    pub(crate) activation_checkpointing: Option<bool>,
     /// Clip the gradient's global norm to this; 0 is off.
     pub(crate) max_grad_norm: Option<f32>,
+    /// Save the exponential moving average of the trained parameters over the steps, with this decay.
+    pub(crate) ema: Option<f32>,
 
     /// Validate each so many steps; 0 validates at the start and the end only.
     pub(crate) eval_every: Option<u64>,

@@ -18,6 +18,9 @@ pub(crate) fn resolve_training(
         epochs: spec.epochs.unwrap_or(1.0),
         max_steps: spec.max_steps.unwrap_or(0),
         batch_size: spec.batch_size.unwrap_or(16),
+        // Ziegler 2019 (arXiv 1909.08593).
+        inner_epochs: spec.inner_epochs.unwrap_or(if spec.kind == StageKind::Ppo { 4 } else { 1 }),
+        mini_batches: spec.mini_batches.unwrap_or(1),
         tokens_per_micro_batch: spec.tokens_per_micro_batch.unwrap_or(2048),
         schedule: Schedule {
             shape: match spec.schedule {
@@ -29,11 +32,11 @@ pub(crate) fn resolve_training(
             // An adapter bears, and needs, about ten times the rate of full tuning; preferences a twentieth of
             // demonstrations.
             learning_rate: spec.learning_rate.unwrap_or(match (spec.kind, full) {
-                (StageKind::Sft, true) => 2e-5,
-                (StageKind::Sft, false) => 2e-4,
-                (StageKind::Preference | StageKind::Group, true) => 1e-6,
-                (StageKind::Reward, true) | (StageKind::Preference | StageKind::Group, false) => 1e-5,
+                (StageKind::Sft | StageKind::ExpertIteration, true) => 2e-5,
+                (StageKind::Sft | StageKind::ExpertIteration, false) => 2e-4,
                 (StageKind::Reward, false) => 1e-4,
+                (StageKind::Reward, true) | (_, false) => 1e-5,
+                (_, true) => 1e-6,
             }),
             warmup: spec.warmup.unwrap_or(0.03),
             final_share: spec.final_learning_rate_share.unwrap_or(0.0),
@@ -48,6 +51,7 @@ pub(crate) fn resolve_training(
             Some(norm) => norm,
             None => 1.0,
         },
+        ema: spec.ema,
         validation_share: if has_validation_data { 0.0 } else { spec.validation_share.unwrap_or(0.05) },
         eval_every: spec.eval_every.unwrap_or(0),
         early_stop_patience: spec.early_stop_patience.unwrap_or(0),
@@ -62,9 +66,11 @@ fn check(place: &str, spec: &StageSpec, plan: &TrainingPlan) -> Result<(), Recip
     let schedule = &plan.schedule;
     let positive = |value: f64| value > 0.0 && value.is_finite();
     let share = |value: f64| (0.0..1.0).contains(&value);
-    let rules: [(bool, &str, String, &str); 15] = [
+    let rules: [(bool, &str, String, &str); 18] = [
         (positive(plan.epochs), "epochs", plan.epochs.to_string(), "a number above 0"),
         (plan.batch_size > 0, "batch_size", plan.batch_size.to_string(), "at least 1"),
+        (plan.inner_epochs > 0, "inner_epochs", plan.inner_epochs.to_string(), "at least 1; PPO has 1 to 4"),
+        (plan.mini_batches > 0, "mini_batches", plan.mini_batches.to_string(), "at least 1"),
         (
             plan.tokens_per_micro_batch > 0,
             "tokens_per_micro_batch",
@@ -106,6 +112,12 @@ fn check(place: &str, spec: &StageSpec, plan: &TrainingPlan) -> Result<(), Recip
         (share(f64::from(plan.beta2)), "beta2", plan.beta2.to_string(), "a number from 0 to below 1"),
         (positive(f64::from(plan.epsilon)), "epsilon", plan.epsilon.to_string(), "a number above 0"),
         (plan.max_grad_norm > 0.0, "max_grad_norm", plan.max_grad_norm.to_string(), "a number above 0, or 0 for off"),
+        (
+            plan.ema.is_none_or(|decay| decay > 0.0 && decay < 1.0),
+            "ema",
+            plan.ema.unwrap_or(0.0).to_string(),
+            "a decay between 0 and 1; 0.992 is InstructGPT's",
+        ),
         (
             share(plan.validation_share),
             "validation_share",

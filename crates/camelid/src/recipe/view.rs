@@ -46,6 +46,9 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         Objective::Preference(loss) => json!(loss),
         Objective::Reward(reward) => json!(reward),
         Objective::Group(group) => json!(group),
+        Objective::Ppo(ppo) => json!(ppo),
+        Objective::ExpertIteration(iteration) => json!(iteration),
+        Objective::OnlinePreference(online) => json!(online),
     };
     let mut view = json!({
         "kind": stage.kind.name(), "objective": objective, "data": stage.data, "validation_data": stage.validation_data, "spans": stage.spans,
@@ -55,6 +58,10 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
         "sample_prompts": stage.sample_prompts, "sample_tokens": stage.sample_tokens,
         "save_merged": stage.save_merged,
     });
+    // Shown only where it is set: the view is hashed, and runs from before there was a choice must go on.
+    if stage.activation_checkpointing {
+        view["activation_checkpointing"] = json!(true);
+    }
     if let Some(condition) = &stage.condition {
         view["condition"] = json!(condition);
     }

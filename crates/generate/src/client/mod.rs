@@ -9,6 +9,7 @@
 mod cache;
 mod cached;
 mod pace;
+mod policy_server;
 mod read;
 mod remote;
 mod retry;
@@ -21,6 +22,7 @@ use crate::protocol::{Decoding, Input, Usage};
 
 pub use cache::{CacheError, ResponseCache};
 pub use cached::CachedGenerator;
+pub use policy_server::PolicyServer;
 pub use read::read_reply;
 pub use remote::{InvalidRemote, LimitField, Price, RemoteGenerator, RemoteSettings};
 pub use service::ServiceGenerator;

@@ -152,6 +152,15 @@ impl RemoteGenerator {
         Ok(Self { settings, base, client, pace, totals, runtime: Some(runtime) })
     }
 
+    /// Posts to a path beside `/v1`, with the retries of any request, and returns the reply's body.
+    pub(super) fn post(&self, path: &str, body: &serde_json::Value) -> Result<Vec<u8>, GenerateError> {
+        let Some(runtime) = &self.runtime else {
+            return Err(GenerateError::Failed("the client has ended\n  fix: report it".into()));
+        };
+        let url = format!("{}/{path}", self.base.trim_end_matches("/v1"));
+        wait_for(runtime, self.insist(&url, &body.to_string(), 0.0))
+    }
+
     fn totals(&self) -> MutexGuard<'_, Totals> {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -204,21 +213,24 @@ impl RemoteGenerator {
         };
         let body = body_json(&body, limit).to_string();
         let path = if endpoint == Endpoint::Chat { "chat/completions" } else { "completions" };
-        let url = format!("{}/{path}", self.base);
         let planned = planned_tokens(prompt, body.len());
+        let reply = self.insist(&format!("{}/{path}", self.base), &body, planned).await?;
+        let generated = read_reply(&reply, prompt.decoding.samples)?;
+        let taken = generated.usage.prompt_tokens + generated.usage.completion_tokens;
+        if taken > 0 {
+            self.pace().settle(planned, taken as f64);
+        }
+        Ok(generated)
+    }
+
+    /// Posts a body until there is a reply, or no hope of one. `planned` is what it may take of the tokens a minute.
+    async fn insist(&self, url: &str, body: &str, planned: f64) -> Result<Vec<u8>, GenerateError> {
         let mut attempt = 1;
         loop {
             let pause = self.pace().plan(planned, Instant::now());
             tokio::time::sleep(pause).await;
-            let failure = match self.send(&url, &body).await {
-                Ok(reply) => {
-                    let generated = read_reply(&reply, prompt.decoding.samples)?;
-                    let taken = generated.usage.prompt_tokens + generated.usage.completion_tokens;
-                    if taken > 0 {
-                        self.pace().settle(planned, taken as f64);
-                    }
-                    return Ok(generated);
-                }
+            let failure = match self.send(url, body).await {
+                Ok(reply) => return Ok(reply),
                 Err(failure) => failure,
             };
             let (reason, wish) = match failure {
@@ -254,6 +266,12 @@ impl RemoteGenerator {
         }
         Ok(body)
     }
+}
+
+/// On a thread of its own, since a caller may be inside another runtime, where waiting is not allowed.
+fn wait_for<T: Send>(runtime: &Runtime, work: impl Future<Output = T> + Send) -> T {
+    let ended = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(work)).join());
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 async fn receive(mut response: Response) -> Result<Vec<u8>, Failure> {
@@ -312,11 +330,7 @@ impl Generator for RemoteGenerator {
                 done(place, answer);
             }
         };
-        // On a thread of its own, since a caller may be inside another runtime, where waiting is not allowed.
-        let ended = std::thread::scope(|scope| scope.spawn(|| runtime.block_on(answers)).join());
-        if let Err(panic) = ended {
-            std::panic::resume_unwind(panic);
-        }
+        wait_for(runtime, answers);
     }
 
     fn totals(&self) -> Totals {

@@ -19,6 +19,8 @@ struct Shelf {
     memory: Memory,
     /// Most bytes ever in use at once.
     busiest: usize,
+    /// Bytes in use when the pool was last emptied: what was loaded, which does not come and go.
+    settled: usize,
 }
 
 /// Blocks of memory that outlive the buffers that use them.
@@ -79,6 +81,7 @@ impl Pool {
         let mut shelf = self.shelf();
         let free = std::mem::take(&mut shelf.free);
         shelf.memory.pooled = 0;
+        shelf.settled = shelf.memory.in_use;
         drop(shelf);
         drop(free);
     }
@@ -96,13 +99,14 @@ impl Pool {
 }
 
 impl Shelf {
-    /// Lets go of the longest unused blocks until one more of `bytes` keeps the whole within a quarter above what was
-    /// ever needed at once: sizes that no longer occur must not pile up.
+    /// Lets go of the longest unused blocks until one more of `bytes` keeps the whole little above what was ever needed at
+    /// once, by half of what comes and goes: sizes that no longer occur must not pile up.
     fn make_room(&mut self, bytes: usize) -> Vec<Block> {
         let needed = self.memory.in_use + bytes;
         let most = self.busiest.max(needed);
         let mut evicted = Vec::new();
-        while needed + self.memory.pooled > most + most / 4
+        let spare = most.saturating_sub(self.settled) / 2;
+        while needed + self.memory.pooled > most + spare
             && let Some(block) = self.free.pop_front()
         {
             self.memory.pooled -= block.len();

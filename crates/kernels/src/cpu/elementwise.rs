@@ -1,6 +1,6 @@
 //! Filling, copying, adding, gathering; dropout and noise; sums over rows and of squares.
 
-use super::buffer::{Buffer, Values};
+use super::buffer::{Buffer, Values, ValuesMut};
 use super::simd::Context;
 use super::split::Rows;
 use super::tile::{Scratch, tiles};
@@ -131,8 +131,11 @@ pub(super) fn scatter_rows(
     if rows == 0 || width == 0 {
         return;
     }
-    // Each row of the target looks up its source, so that no two threads can meet in a row.
     let target_rows = to.len() / width;
+    if rows <= FEW_ROWS {
+        return scatter_few_rows(ctx, from.values(), &indices.u32()[..rows], width, to, accumulate);
+    }
+    // Each row of the target looks up its source, so that no two threads can meet in a row.
     let mut sources = ctx.pool.buffer(DType::U32, target_rows);
     sources.u32_mut().fill(NO_SOURCE);
     for (row, &index) in indices.u32()[..rows].iter().enumerate() {
@@ -146,17 +149,39 @@ pub(super) fn scatter_rows(
         let mut scratch = Scratch::new();
         for (row, &source) in sources[range].iter().enumerate().filter(|&(_, &source)| source != NO_SOURCE) {
             let from = from.part(source as usize * width..(source as usize + 1) * width);
-            let mut to = to.values.part(row * width..(row + 1) * width);
-            if accumulate {
-                for tile in tiles(0..width) {
-                    let from = from.tile(ctx.level, tile.clone(), &mut scratch);
-                    to.update_tile(ctx.level, tile, |to| add(ctx.level, from, 1.0, to));
-                }
-            } else {
-                to.copy_from(ctx.level, from);
-            }
+            scatter_row(ctx, from, to.values.part(row * width..(row + 1) * width), accumulate, &mut scratch);
         }
     });
+}
+
+/// Rows that are scattered one after the other: a token at a time, the target is a whole cache of keys or values.
+const FEW_ROWS: usize = 16;
+
+fn scatter_few_rows(
+    ctx: &Context<'_>,
+    from: Values<'_>,
+    indices: &[u32],
+    width: usize,
+    to: &mut Buffer,
+    accumulate: bool,
+) {
+    let mut scratch = Scratch::new();
+    for (row, &index) in indices.iter().enumerate() {
+        assert!(!indices[..row].contains(&index), "rows are scattered to distinct indices, but {index} comes twice");
+        let from = from.part(row * width..(row + 1) * width);
+        let to = to.values_part_mut(index as usize * width..(index as usize + 1) * width);
+        scatter_row(ctx, from, to, accumulate, &mut scratch);
+    }
+}
+
+fn scatter_row(ctx: &Context<'_>, from: Values<'_>, mut to: ValuesMut<'_>, accumulate: bool, scratch: &mut Scratch) {
+    if !accumulate {
+        return to.copy_from(ctx.level, from);
+    }
+    for tile in tiles(0..from.len()) {
+        let from = from.tile(ctx.level, tile.clone(), scratch);
+        to.update_tile(ctx.level, tile, |to| add(ctx.level, from, 1.0, to));
+    }
 }
 
 /// See [`crate::Backend::dropout`].

@@ -64,12 +64,11 @@ impl<'a> Projection<'a> {
 
     /// Capped logits of a tile, in rows of `columns.len()`.
     fn tile(&self, ctx: &Context<'_>, stretch: Stretch<'_>, rows: Range<usize>, columns: Range<usize>) -> Buffer {
-        let Stretch { panels: Panels { words, stride }, first } = stretch;
-        let skipped = (columns.start - first) / RIGHT_LANES * stride;
+        let Stretch { panels, first } = stretch;
         let mut logits = ctx.pool.buffer(DType::F32, rows.len() * columns.len());
         let multiplication = Multiplication {
             left: Operand::rows(self.hidden_rows(rows.clone()), rows.len(), self.input),
-            right: Panels { words: &words[skipped..], stride },
+            right: panels.skip((columns.start - first) / RIGHT_LANES),
             columns: columns.len(),
             extra: None,
             factor: 1.0,
@@ -301,7 +300,7 @@ pub(crate) fn head_backward(
             if let (Some(dweight), Some(packed)) = (&mut dweight, &packed_hidden) {
                 let to_weight = Multiplication {
                     left: Operand::columns(dlogits.values(), columns.len(), depth),
-                    right: Panels { words: packed.u32(), stride: blocking::panel_words(ctx, depth) },
+                    right: Panels::words(packed.u32(), blocking::panel_words(ctx, depth)),
                     accumulate: true,
                     ..to_hidden
                 };

@@ -18,6 +18,7 @@ mod norm;
 mod rope;
 mod simd;
 mod split;
+mod team;
 #[cfg(test)]
 mod testing;
 mod threads;
@@ -188,6 +189,10 @@ impl Backend for Cpu {
 
     fn prepare(&self, weight: &Buffer, out: usize, input: usize, directions: Directions) -> PackedMatrix {
         gemm::prepare(&self.context(), weight, out, input, directions)
+    }
+
+    fn prepare_int8(&self, weight: &Buffer, out: usize, input: usize) -> PackedMatrix {
+        gemm::prepare_int8(&self.context(), weight, out, input)
     }
 
     fn linear(

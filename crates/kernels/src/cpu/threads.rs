@@ -4,38 +4,30 @@
 //! writes its own part of the output: results are the same bits for any team size.
 
 use std::ops::Range;
-
-use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
 
 use super::split::Split;
+use super::team::Team;
 
-/// The backend's own pool, so that a library user's rayon pool stays free.
+/// The backend's own team.
 pub(crate) struct Threads {
-    pool: rayon::ThreadPool,
+    team: Team,
 }
 
 impl Threads {
     /// `None` takes one thread a core.
     pub(crate) fn new(count: Option<usize>) -> Self {
-        let mut builder = rayon::ThreadPoolBuilder::new().thread_name(|i| format!("camelid-cpu-{i}"));
-        if let Some(count) = count {
-            builder = builder.num_threads(count.max(1));
-        }
-        let pool = builder.build().expect("the system can start the threads of one pool");
-        Self { pool }
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self { team: Team::new(count.unwrap_or_else(cores).max(1)) }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.pool.current_num_threads()
+        self.team.count()
     }
 
     /// Runs `task(0) .. task(tasks - 1)` in any order on the team.
     pub(crate) fn run(&self, tasks: usize, task: impl Fn(usize) + Send + Sync) {
-        if tasks <= 1 || self.count() == 1 {
-            (0..tasks).for_each(task);
-        } else {
-            self.pool.install(|| (0..tasks).into_par_iter().with_max_len(1).for_each(task));
-        }
+        self.team.run(tasks, &task);
     }
 
     /// Cuts `out` into pieces of `piece` elements and runs `task(index, piece)` on the team.
@@ -48,9 +40,7 @@ impl Threads {
         if out.len() <= piece || self.count() == 1 {
             out.chunks_mut(piece.max(1)).enumerate().for_each(|(i, chunk)| task(i, chunk));
         } else {
-            self.pool.install(|| {
-                out.par_chunks_mut(piece).with_max_len(1).enumerate().for_each(|(i, chunk)| task(i, chunk));
-            });
+            self.run_parts(out.chunks_mut(piece).collect(), task);
         }
     }
 
@@ -62,57 +52,44 @@ impl Threads {
         parts: P,
         task: impl Fn(Range<usize>, P) + Send + Sync,
     ) {
-        if units > block && self.count() > 1 {
-            self.pool.install(|| halve(0..units, block, parts, &task));
-        } else {
-            one_after_the_other(0..units, block, parts, &task);
+        if units <= block {
+            return task(0..units, parts);
         }
+        let (mut cut, mut rest, mut start) = (Vec::with_capacity(units.div_ceil(block)), parts, 0);
+        while units - start > block {
+            let (first, others) = rest.split(block);
+            cut.push((start..start + block, first));
+            (rest, start) = (others, start + block);
+        }
+        cut.push((start..units, rest));
+        self.run_parts(cut, |_, (units, part)| task(units, part));
+    }
+
+    /// Runs `task(index, part)` on the team.
+    fn run_parts<P: Send>(&self, parts: Vec<P>, task: impl Fn(usize, P) + Send + Sync) {
+        let places: Vec<Mutex<Option<P>>> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
+        self.run(places.len(), |index| {
+            let part = places[index].lock().unwrap_or_else(PoisonError::into_inner).take();
+            part.into_iter().for_each(|part| task(index, part));
+        });
     }
 
     /// The sum of `task` over blocks of `block` units, added up as a tree whose shape depends on the units alone.
     pub(crate) fn sum(&self, units: usize, block: usize, task: impl Fn(Range<usize>) -> f64 + Send + Sync) -> f64 {
-        let parallel = units > block && self.count() > 1;
-        if parallel {
-            self.pool.install(|| tree_sum(0..units, block, true, &task))
-        } else {
-            tree_sum(0..units, block, false, &task)
+        let mut sums = vec![0.0; units.div_ceil(block).max(1)];
+        self.run_chunks(&mut sums, 1, |index, sum| {
+            sum[0] = task(index * block..units.min((index + 1) * block));
+        });
+        tree_sum(&sums)
+    }
+}
+
+fn tree_sum(sums: &[f64]) -> f64 {
+    match sums {
+        [sum] => *sum,
+        _ => {
+            let (left, right) = sums.split_at(sums.len() / 2);
+            tree_sum(left) + tree_sum(right)
         }
     }
-}
-
-/// Where to cut a range of several blocks: at a whole number of blocks, near the middle.
-fn middle(units: &Range<usize>, block: usize) -> usize {
-    units.start + units.len().div_ceil(block) / 2 * block
-}
-
-fn halve<P: Split>(units: Range<usize>, block: usize, parts: P, task: &(impl Fn(Range<usize>, P) + Sync)) {
-    if units.len() <= block {
-        task(units, parts);
-        return;
-    }
-    let middle = middle(&units, block);
-    let (left, right) = parts.split(middle - units.start);
-    rayon::join(|| halve(units.start..middle, block, left, task), || halve(middle..units.end, block, right, task));
-}
-
-fn one_after_the_other<P: Split>(units: Range<usize>, block: usize, mut parts: P, task: &impl Fn(Range<usize>, P)) {
-    let mut start = units.start;
-    while units.end - start > block {
-        let (first, rest) = parts.split(block);
-        task(start..start + block, first);
-        start += block;
-        parts = rest;
-    }
-    task(start..units.end, parts);
-}
-
-fn tree_sum(units: Range<usize>, block: usize, parallel: bool, task: &(impl Fn(Range<usize>) -> f64 + Sync)) -> f64 {
-    if units.len() <= block {
-        return task(units);
-    }
-    let middle = middle(&units, block);
-    let left = || tree_sum(units.start..middle, block, parallel, task);
-    let right = || tree_sum(middle..units.end, block, parallel, task);
-    let (left, right) = if parallel { rayon::join(left, right) } else { (left(), right()) };
-    left + right
 }

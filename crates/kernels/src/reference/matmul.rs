@@ -1,9 +1,20 @@
 //! Matrix products over their definition.
 
-use crate::backend::{LowRank, Product, Shape};
+use crate::backend::{INT8_GROUP, LowRank, Product, Shape};
 
 use super::Numbers;
 use super::memory::ReferenceBuffer;
+
+/// What is left of a weight in eight bits.
+pub(super) fn int8(values: &[f64], input: usize) -> Vec<f64> {
+    let group = |values: &[f64]| {
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let scale = f64::from(largest as f32 / 127.0);
+        let nearest = move |value: &f64| if scale > 0.0 { scale * (value / scale).round_ties_even() } else { 0.0 };
+        values.iter().map(nearest).collect::<Vec<f64>>()
+    };
+    values.chunks(input.max(1)).flat_map(|row| row.chunks(INT8_GROUP)).flat_map(group).collect()
+}
 
 pub(super) fn linear(
     x: &ReferenceBuffer,

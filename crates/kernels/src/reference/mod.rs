@@ -32,6 +32,13 @@ pub struct ReferenceMatrix {
     input: usize,
 }
 
+#[cfg(test)]
+impl ReferenceMatrix {
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+}
+
 /// The numbers of a weight `[out, input]`, whichever way it was given.
 #[derive(Clone, Copy)]
 struct Numbers<'a> {
@@ -193,6 +200,10 @@ impl Backend for Reference {
 
     fn prepare(&self, weight: &ReferenceBuffer, out: usize, input: usize, _directions: Directions) -> ReferenceMatrix {
         ReferenceMatrix { values: weight.numbers[..out * input].to_vec(), out, input }
+    }
+
+    fn prepare_int8(&self, weight: &ReferenceBuffer, out: usize, input: usize) -> ReferenceMatrix {
+        ReferenceMatrix { values: matmul::int8(&weight.numbers[..out * input], input), out, input }
     }
 
     fn linear(

@@ -5,6 +5,7 @@ mod attention;
 mod elementwise;
 mod harness;
 mod head;
+mod int8;
 mod memory;
 mod norms;
 mod optimiser;

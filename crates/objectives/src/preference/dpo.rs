@@ -66,7 +66,7 @@ impl PairLoss for Dpo {
     }
 
     fn loss(&self, pair: &Pair) -> PairSlope {
-        let Pair { chosen, rejected, margin } = pair;
+        let Pair { chosen, rejected, margin, .. } = pair;
         let h = self.reward(chosen) - self.reward(rejected) - self.margin_weight * margin;
         // Weights of -log σ(h) and -log σ(-h).
         let (right, wrong) = match self.smoothing {

@@ -88,6 +88,8 @@ impl Sequence {
 pub struct Pair {
     pub chosen: Sequence,
     pub rejected: Sequence,
+    /// An answer that is compared with nothing, where the data has one and the method reads it.
+    pub reference_answer: Option<Sequence>,
     /// How much better the data says the chosen one is; 0 where it does not.
     pub margin: f64,
 }
@@ -104,6 +106,10 @@ pub struct PairSlope {
 pub trait PairLoss {
     /// Whether it needs `π_ref`.
     fn uses_reference(&self) -> bool;
+    /// `λ` of a term `-λ log π(y_ref)` that keeps [`Pair::reference_answer`] likely; 0 for methods that do not read it.
+    fn reference_answer_weight(&self) -> f64 {
+        0.0
+    }
     /// The reward that the method implies, for the metrics `rewards/*`.
     fn reward(&self, response: &Sequence) -> f64;
     fn loss(&self, pair: &Pair) -> PairSlope;
@@ -155,6 +161,14 @@ impl Method {
         }
     }
 
+    /// Whether [`Group::reference_answer`] is read where there is one.
+    pub fn reads_reference_answer(&self) -> bool {
+        match self {
+            Self::Pairs(method) => method.reference_answer_weight() > 0.0,
+            Self::List(_) => false,
+        }
+    }
+
     fn reward(&self, response: &Sequence) -> f64 {
         match self {
             Self::Pairs(method) => method.reward(response),
@@ -176,19 +190,30 @@ pub struct Group {
     pub responses: Vec<Response>,
     /// (better, worse) indices that are compared.
     pub pairs: Vec<(usize, usize)>,
+    /// An answer that is compared with none of them, such as the one that supervised tuning would have learned.
+    pub reference_answer: Option<Response>,
     pub margin: f64,
 }
 
+impl Group {
+    /// What the engine scores: the responses, then the reference answer.
+    fn scored(&self) -> impl Iterator<Item = &Response> {
+        self.responses.iter().chain(&self.reference_answer)
+    }
+}
+
 /// Loss, metrics and derivatives of a micro-batch. `Outcome::d_log_probs` has one entry for each token of each response
-/// of each group, in that order.
+/// of each group, then of its reference answer, in that order.
 pub fn loss(method: &Method, groups: &[Group]) -> Outcome {
     let mut total = Reduced::default();
     let mut d_log_probs = Vec::new();
     let mut metrics = Metrics::default();
     for group in groups {
-        let ListSlope { loss, slopes } = method.group(group);
+        let ListSlope { loss, mut slopes } = method.group(group);
         total += loss;
-        for (response, slope) in group.responses.iter().zip(&slopes) {
+        // A method on lists says nothing of a reference answer.
+        slopes.resize(group.scored().count(), Slope::Sum(0.0));
+        for (response, slope) in group.scored().zip(&slopes) {
             match slope {
                 Slope::Sum(slope) => {
                     d_log_probs.extend(response.weights.iter().map(|&weight| (slope * f64::from(weight)) as f32));
@@ -223,7 +248,7 @@ pub fn unpaired_loss(method: &dyn UnpairedLoss, responses: &[(Response, bool)], 
         ("logps/chosen", sums[0][1]),
         ("logps/rejected", sums[1][1]),
     ];
-    let metrics = metrics.into_iter().map(|(name, value)| Metric { name, value }).collect();
+    let metrics = metrics.into_iter().map(|(name, value)| Metric::new(name, value)).collect();
     Outcome { loss: total, metrics, d_log_probs, ..Outcome::default() }
 }
 
@@ -231,15 +256,19 @@ pub fn unpaired_loss(method: &dyn UnpairedLoss, responses: &[(Response, bool)], 
 /// divides by `C(K, 2)` for the same reason).
 fn over_pairs(method: &dyn PairLoss, group: &Group) -> ListSlope {
     let sequences: Vec<Sequence> = group.responses.iter().map(Response::sequence).collect();
-    let mut slopes = vec![0.0; sequences.len()];
+    let reference_answer = group.reference_answer.as_ref().map(Response::sequence);
+    let mut slopes = vec![0.0; group.scored().count()];
     let mut sum = 0.0;
     let share = 1.0 / group.pairs.len().max(1) as f64;
     for &(better, worse) in &group.pairs {
-        let pair = Pair { chosen: sequences[better], rejected: sequences[worse], margin: group.margin };
-        let slope = method.loss(&pair);
+        let (chosen, rejected) = (sequences[better], sequences[worse]);
+        let slope = method.loss(&Pair { chosen, rejected, reference_answer, margin: group.margin });
         sum += slope.loss * share;
         slopes[better] += slope.chosen * share;
         slopes[worse] += slope.rejected * share;
+        if let Some(own) = slopes.get_mut(sequences.len()) {
+            *own -= method.reference_answer_weight() * share;
+        }
     }
     let count = if group.pairs.is_empty() { 0.0 } else { 1.0 };
     ListSlope { loss: Reduced::new(sum, count), slopes: slopes.into_iter().map(Slope::Sum).collect() }
@@ -254,10 +283,21 @@ struct Metrics {
     accurate: f64,
     chosen_log_prob: f64,
     rejected_log_prob: f64,
+    /// Over the reference answers that there are.
+    reference_log_prob: Reduced,
+    /// Over the groups of a method that reads them.
+    has_reference_answer: Reduced,
 }
 
 impl Metrics {
     fn add(&mut self, method: &Method, group: &Group) {
+        if method.reads_reference_answer() {
+            let own = group.reference_answer.as_ref();
+            self.has_reference_answer += Reduced::new(f64::from(u8::from(own.is_some())), 1.0);
+            if let Some(answer) = own {
+                self.reference_log_prob += Reduced::new(answer.sequence().log_prob, 1.0);
+            }
+        }
         for &(better, worse) in &group.pairs {
             let (chosen, rejected) = (group.responses[better].sequence(), group.responses[worse].sequence());
             let (up, down) = (method.reward(&chosen), method.reward(&rejected));
@@ -271,7 +311,7 @@ impl Metrics {
     }
 
     fn finish(self) -> Vec<Metric> {
-        let metric = |name, sum| Metric { name, value: Reduced::new(sum, self.pairs) };
+        let metric = |name, sum| Metric::new(name, Reduced::new(sum, self.pairs));
         vec![
             metric("rewards/chosen", self.chosen_reward),
             metric("rewards/rejected", self.rejected_reward),
@@ -279,6 +319,8 @@ impl Metrics {
             metric("rewards/accuracies", self.accurate),
             metric("logps/chosen", self.chosen_log_prob),
             metric("logps/rejected", self.rejected_log_prob),
+            Metric::new("logps/reference_answer", self.reference_log_prob),
+            Metric::new("reference_answers", self.has_reference_answer),
         ]
     }
 }

@@ -8,7 +8,9 @@
 //!
 //! **Formula.** [`Form::Hinge`]: `L = max(0, δ - log π(y_w) + log π(y_l)) - λ log π(y_ref)`;
 //! [`Form::Sigmoid`]: `L = -log σ(log π(y_w) - log π(y_l) - δ) - λ log π(y_ref)`. All log-probabilities are *sums*. The
-//! answer `y_ref` that is kept likely is the chosen one, as in SLiC-HF-direct.
+//! answer `y_ref` that is kept likely is [`Pair::reference_answer`], the target of supervised tuning, or, where the data has none,
+//! the chosen one. `δ` is in nats of whole answers: where those differ by tens of nats for their lengths alone, a small `δ` leaves
+//! only the pairs whose chosen answer is the longer one, and answers grow.
 //!
 //! **Source.** Zhao 2023 (arXiv 2305.10425), eq. 1; the sigmoid form follows Liu 2023 (RSO, arXiv 2309.06657), section 3.
 //!
@@ -37,6 +39,10 @@ impl PairLoss for Slic {
         false
     }
 
+    fn reference_answer_weight(&self) -> f64 {
+        self.lambda
+    }
+
     fn reward(&self, response: &Sequence) -> f64 {
         response.log_prob
     }
@@ -51,6 +57,10 @@ impl PairLoss for Slic {
             }
             Form::Sigmoid => logistic(gap - self.delta),
         };
-        PairSlope { loss: loss - self.lambda * pair.chosen.log_prob, chosen: slope - self.lambda, rejected: -slope }
+        let (kept, pull) = match pair.reference_answer {
+            Some(answer) => (answer.log_prob, 0.0),
+            None => (pair.chosen.log_prob, self.lambda),
+        };
+        PairSlope { loss: loss - self.lambda * kept, chosen: slope - pull, rejected: -slope }
     }
 }

@@ -34,6 +34,7 @@ fn pair() -> Pair {
     Pair {
         chosen: Sequence { log_prob: -1.0, reference: -2.0, length: 2.0 },
         rejected: Sequence { log_prob: -3.0, reference: -3.5, length: 4.0 },
+        reference_answer: None,
         margin: 0.25,
     }
 }
@@ -120,7 +121,7 @@ fn divergences_meet_at_their_limits() {
 #[test]
 fn at_step_0_policy_is_reference() {
     let same = |log_prob, length| Sequence { log_prob, reference: log_prob, length };
-    let pair = Pair { chosen: same(-3.0, 5.0), rejected: same(-8.0, 7.0), margin: 0.0 };
+    let pair = Pair { chosen: same(-3.0, 5.0), rejected: same(-8.0, 7.0), reference_answer: None, margin: 0.0 };
     let dpo = Dpo::new(0.1);
     assert_eq!(dpo.loss(&pair).loss, LN_2);
     assert_eq!((dpo.reward(&pair.chosen), dpo.reward(&pair.rejected)), (0.0, 0.0));
@@ -161,6 +162,7 @@ fn extreme_ratios_stay_finite() {
     let far = Pair {
         chosen: Sequence { log_prob: -1e-14, reference: -900.0, length: 3.0 },
         rejected: Sequence { log_prob: -4000.0, reference: -10.0, length: 3.0 },
+        reference_answer: None,
         margin: 0.0,
     };
     let near = Pair { chosen: far.rejected, rejected: far.chosen, ..far };
@@ -185,7 +187,7 @@ fn group() -> Group {
             response(&[-0.05], -0.4, Some(-2.0)),
         ],
         pairs: vec![(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)],
-        margin: 0.0,
+        ..Group::default()
     }
 }
 
@@ -243,12 +245,12 @@ fn rrhf_by_hand() {
             response(&[-0.3], 0.0, None),
         ],
         pairs: vec![(0, 1), (0, 2), (1, 2)],
-        margin: 0.0,
+        ..Group::default()
     };
     let outcome = loss(&Method::List(Box::new(Rrhf { rank_weight: 1.0 })), std::slice::from_ref(&group));
     close("rrhf", outcome.loss.sum, 0.1 + 0.4, 1e-6);
     assert_eq!(outcome.d_log_probs, [-1.5, -1.5, 1.0, 0.0]);
-    let ordered = Group { responses: group.responses[..1].to_vec(), pairs: vec![], margin: 0.0 };
+    let ordered = Group { responses: group.responses[..1].to_vec(), ..Group::default() };
     close("best alone", loss(&Method::List(Box::new(Rrhf { rank_weight: 1.0 })), &[ordered]).loss.sum, 0.4, 1e-6);
 }
 
@@ -256,7 +258,7 @@ fn rrhf_by_hand() {
 #[test]
 fn pro_by_hand() {
     let pro = |responses: Vec<Response>, sft_weight| {
-        let group = Group { responses, pairs: vec![], margin: 0.0 };
+        let group = Group { responses, ..Group::default() };
         loss(&Method::List(Box::new(Pro { sft_weight })), &[group]).loss.sum
     };
     let two = vec![response(&[-0.5, -0.25], 0.0, Some(2.0)), response(&[-1.0], 0.0, Some(0.5))];
@@ -271,13 +273,63 @@ fn pro_by_hand() {
     close("n = 3 with likelihood", pro(three, 0.05), first + second + 0.05 * 4.0 * 0.75, 1e-12);
 }
 
+/// SLiC-HF, eq. 1: the regulariser is on the reference answer where there is one, once a prompt however many pairs it has,
+/// and on the chosen answers otherwise.
+#[test]
+fn slic_keeps_the_reference_answer_likely() {
+    let kept = Some(Sequence { log_prob: -6.0, reference: 0.0, length: 3.0 });
+    let slic = |form, delta| Slic { form, delta, lambda: 0.1 };
+    // The gap is 2; without a reference answer the last term is 0.1 · 1.
+    let hinge = slic(slic::Form::Hinge, 2.5).loss(&Pair { reference_answer: kept, ..pair() });
+    close("hinge", hinge.loss, 0.5 + 0.6, 1e-12);
+    assert_eq!((hinge.chosen, hinge.rejected), (-1.0, 1.0));
+    let sigmoid = slic(slic::Form::Sigmoid, 0.5).loss(&Pair { reference_answer: kept, ..pair() });
+    close("sigmoid", sigmoid.loss, (1.0 + (-1.5_f64).exp()).ln() + 0.6, 1e-12);
+    close("sigmoid's slope", sigmoid.chosen, -1.0 / (1.0 + 1.5_f64.exp()), 1e-12);
+
+    let method = Method::Pairs(Box::new(slic(slic::Form::Sigmoid, 1.0)));
+    assert!(method.reads_reference_answer() && !Method::Pairs(Box::new(Dpo::new(0.1))).reads_reference_answer());
+    let mut answer = response(&[-0.3, -1.2], 0.0, None);
+    answer.weights = vec![1.0, 0.5];
+    let with = Group { reference_answer: Some(answer), ..group() };
+    let outcome = loss(&method, std::slice::from_ref(&with));
+    let contrast = Method::Pairs(Box::new(Slic { form: slic::Form::Sigmoid, delta: 1.0, lambda: 0.0 }));
+    close("five pairs", outcome.loss.sum, loss(&contrast, &[group()]).loss.sum + 0.1 * 0.9, 1e-7);
+    let metric = |outcome: &Outcome, name| outcome.metrics.iter().find(|m| m.name == name).unwrap().value;
+    close("its log-probability", metric(&outcome, "logps/reference_answer").sum, -0.9, 1e-7);
+    assert_eq!(metric(&loss(&method, &[with.clone(), group()]), "reference_answers"), Reduced::new(1.0, 2.0));
+
+    // The reference answer's tokens come last; each derivative by finite differences.
+    const STEP: f32 = 1.0 / 8192.0;
+    let responses = with.responses.len();
+    let lengths: Vec<usize> = with.scored().map(|response| response.log_probs.len()).collect();
+    let places = lengths.iter().enumerate().flat_map(|(index, &length)| (0..length).map(move |token| (index, token)));
+    for ((index, token), slope) in places.zip(&outcome.d_log_probs) {
+        let moved = |by: f32| {
+            let mut group = with.clone();
+            let moved =
+                if index < responses { &mut group.responses[index] } else { group.reference_answer.as_mut().unwrap() };
+            moved.log_probs[token] += by;
+            loss(&method, &[group]).loss.sum
+        };
+        close("slic", f64::from(*slope), (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP), 1e-4);
+    }
+    assert_eq!(outcome.d_log_probs.len(), lengths.iter().sum::<usize>());
+    // Methods that do not read it leave it alone.
+    for (name, method) in list_methods() {
+        let outcome = loss(&method, std::slice::from_ref(&with));
+        assert_eq!(outcome.loss, loss(&method, &[group()]).loss, "{name}");
+        assert_eq!(outcome.d_log_probs[outcome.d_log_probs.len() - 2..], [0.0, 0.0], "{name}");
+    }
+}
+
 /// Oracle O6: no gradient of the comparison once the margin, or the order, is right; constant otherwise.
 #[test]
 fn hinges_are_flat_or_constant() {
     let slic = Slic { form: slic::Form::Hinge, delta: 1.0, lambda: 0.0 };
     let at = |gap: f64| {
         let sequence = |log_prob| Sequence { log_prob, reference: 0.0, length: 1.0 };
-        slic.loss(&Pair { chosen: sequence(-2.0 + gap), rejected: sequence(-2.0), margin: 0.0 })
+        slic.loss(&Pair { chosen: sequence(-2.0 + gap), rejected: sequence(-2.0), reference_answer: None, margin: 0.0 })
     };
     for gap in [1.0, 1.5, 8.0] {
         assert_eq!(at(gap), PairSlope::default());
@@ -355,7 +407,12 @@ fn the_tabular_optimum_of_dpo_is_the_closed_form() {
                 for second in 0..first {
                     let preferred = sigmoid(reward[first] - reward[second]);
                     for (share, chosen, rejected) in [(preferred, first, second), (1.0 - preferred, second, first)] {
-                        let pair = Pair { chosen: sequence(chosen), rejected: sequence(rejected), margin: 0.0 };
+                        let pair = Pair {
+                            chosen: sequence(chosen),
+                            rejected: sequence(rejected),
+                            reference_answer: None,
+                            margin: 0.0,
+                        };
                         let slope = dpo.loss(&pair);
                         gradient[chosen] += share * slope.chosen;
                         gradient[rejected] += share * slope.rejected;
@@ -385,7 +442,12 @@ fn deterministic_preferences_have_no_finite_optimum_under_dpo() {
         let mut gap = 0.0;
         for _ in 0..steps {
             let sequence = |log_prob| Sequence { log_prob, reference: 0.0, length: 1.0 };
-            let slope = method.loss(&Pair { chosen: sequence(gap), rejected: sequence(0.0), margin: 0.0 });
+            let slope = method.loss(&Pair {
+                chosen: sequence(gap),
+                rejected: sequence(0.0),
+                reference_answer: None,
+                margin: 0.0,
+            });
             gap -= rate * slope.chosen;
         }
         gap

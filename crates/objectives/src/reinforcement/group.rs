@@ -62,9 +62,9 @@ pub fn advantages(rewards: &[Vec<f64>], deviation: Deviation) -> Groups {
     let advantages = advantages.collect();
     let groups = rewards.len() as f64;
     let metrics = vec![
-        Metric { name: "reward", value: Reduced::new(all.iter().sum(), all.len() as f64) },
-        Metric { name: "reward_std", value: Reduced::new(deviations, groups) },
-        Metric { name: "frac_reward_zero_std", value: Reduced::new(equal, groups) },
+        Metric::new("reward", Reduced::new(all.iter().sum(), all.len() as f64)),
+        Metric::new("reward_std", Reduced::new(deviations, groups)),
+        Metric::new("frac_reward_zero_std", Reduced::new(equal, groups)),
     ];
     Groups { advantages, metrics }
 }

@@ -298,9 +298,9 @@ impl Figures {
     /// `approxkl`, `ratio` and `ratio_var` are of the ratios as they are, `ratio_clipped` is after clipping. As a ratio's
     /// expectation is 1 under the policy that sampled, its variance is taken about 1: so it adds up over micro-batches.
     fn finish(self) -> Vec<Metric> {
-        let token_mean = |name, sum| Metric { name, value: Reduced::new(sum, self.tokens) };
+        let token_mean = |name, sum| Metric::new(name, Reduced::new(sum, self.tokens));
         let mut metrics = vec![
-            Metric { name: "loss/policy_avg", value: self.policy },
+            Metric::new("loss/policy_avg", self.policy),
             token_mean("policy/approxkl_avg", 0.5 * self.squared_log_ratio),
             token_mean("policy/clipfrac_avg", self.clipped),
             token_mean("val/ratio", self.ratio),
@@ -311,10 +311,10 @@ impl Figures {
             token_mean("clip_ratio/region_mean", self.low + self.high),
         ];
         if self.entropy.count > 0.0 {
-            metrics.push(Metric { name: "policy/entropy_avg", value: self.entropy });
+            metrics.push(Metric::new("policy/entropy_avg", self.entropy));
         }
         if self.kl.count > 0.0 {
-            metrics.push(Metric { name: "kl", value: self.kl });
+            metrics.push(Metric::new("kl", self.kl));
         }
         metrics
     }

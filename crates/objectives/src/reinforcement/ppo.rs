@@ -67,7 +67,7 @@ pub fn pretraining(targets: Targets<'_>, coefficient: f64, policy_count: f64, pr
     let scale = coefficient * policy_count / pretraining_count.max(f64::MIN_POSITIVE);
     Outcome {
         loss: Reduced::new(scale * sft.loss.sum, 0.0),
-        metrics: vec![Metric { name: "loss/pretraining_avg", value: sft.loss }],
+        metrics: vec![Metric::new("loss/pretraining_avg", sft.loss)],
         d_log_probs: sft.d_log_probs.into_iter().map(|slope| (scale * f64::from(slope)) as f32).collect(),
         ..Outcome::default()
     }

@@ -148,7 +148,7 @@ pub struct Shaped {
     pub kl: f64,
     /// `-β` times that (`objective/non_score_reward`).
     pub non_score: f64,
-    /// After scaling (`objective/scores`); what the response's own score still counts.
+    /// After scaling; what the response's own score still counts.
     pub score: f64,
     /// What the rule for a missing end adds.
     pub missing_end: f64,

@@ -60,10 +60,8 @@ pub fn loss(method: &ValueLoss, responses: &[Values<'_>]) -> Outcome {
             tokens += 1.0;
         }
     }
-    let metrics = vec![
-        Metric { name: "loss/value_avg", value: total },
-        Metric { name: "val/clipfrac_avg", value: Reduced::new(clipped, tokens) },
-    ];
+    let metrics =
+        vec![Metric::new("loss/value_avg", total), Metric::new("val/clipfrac_avg", Reduced::new(clipped, tokens))];
     Outcome { loss: total, metrics, d_values, ..Outcome::default() }
 }
 

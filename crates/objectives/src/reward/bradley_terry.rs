@@ -75,7 +75,7 @@ pub fn loss(method: &BradleyTerry, prompts: &[Ranked]) -> Outcome {
         d_rewards.extend(slopes.into_iter().map(|slope| slope as f32));
     }
     let metrics = [("accuracy", accurate), ("margin", margins), ("mean_reward", rewards)];
-    let metrics = metrics.into_iter().map(|(name, value)| Metric { name, value }).collect();
+    let metrics = metrics.into_iter().map(|(name, value)| Metric::new(name, value)).collect();
     Outcome { loss: total, metrics, d_values: d_rewards, ..Outcome::default() }
 }
 

@@ -16,6 +16,15 @@ pub enum Checker {
 }
 
 impl Checker {
+    /// As recipes and metrics call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Number => "number",
+            Self::Exact => "exact",
+            Self::Contains => "contains",
+        }
+    }
+
     pub fn reward(self, answer: &str, expected: &str) -> f64 {
         let right = match self {
             Self::Number => {

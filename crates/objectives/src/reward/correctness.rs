@@ -30,7 +30,7 @@ pub fn loss(values: &[f32], correct: &[bool]) -> Outcome {
             (sign * slope) as f32
         })
         .collect();
-    let metrics = vec![Metric { name: "accuracy", value: accurate }];
+    let metrics = vec![Metric::new("accuracy", accurate)];
     Outcome { loss: total, metrics, d_values, ..Outcome::default() }
 }
 

@@ -5,6 +5,7 @@
 //! * [`correctness`]: the probability that an outcome (ORM) or each step (PRM) is right.
 //! * [`ensemble`]: one reward from several models.
 //! * [`correctness_report`]: what an outcome or process reward model is worth on held-out labels.
+//! * [`sentiment`]: how friendly a text is, by a lexicon.
 //! * [`report`]: what a trained reward model is worth on held-out comparisons.
 
 pub mod bradley_terry;
@@ -13,3 +14,4 @@ pub mod correctness;
 pub mod correctness_report;
 pub mod ensemble;
 pub mod report;
+pub mod sentiment;

@@ -16,7 +16,7 @@
 //!
 //! **Reference numbers.** KL at n = 1: 0; 4: 0.636; 16: 1.835; 64: 3.174; 256: 4.549; 1,000: 5.909.
 
-use super::ascending;
+use super::{ascending, ranked};
 
 /// `log n - (n - 1)/n` nats: the KL of best-of-n without ties, and the most it can be with them.
 pub fn kl_bound(n: usize) -> f64 {
@@ -28,6 +28,12 @@ pub fn kl_bound(n: usize) -> f64 {
 pub fn best(scores: &[f64]) -> Option<usize> {
     let numbers = scores.iter().enumerate().filter(|(_, score)| !score.is_nan());
     numbers.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(index, _)| index)
+}
+
+/// The indices of the `count` highest scores, the highest first, of equal ones the first. None that is not a number.
+pub fn top(scores: &[f64], count: usize) -> Vec<usize> {
+    let numbers = ranked(scores).into_iter().map(|(index, _)| index).filter(|&index| !scores[index].is_nan());
+    numbers.take(count).collect()
 }
 
 /// What best-of-n makes of a policy over few enough answers to list them.
@@ -192,5 +198,8 @@ mod tests {
         assert_eq!(best(&[1.0, 3.0, f64::NAN, 3.0]), Some(1));
         assert_eq!(best(&[f64::NAN, f64::NEG_INFINITY]), Some(1));
         assert_eq!([best(&[]), best(&[f64::NAN])], [None, None]);
+        assert_eq!(top(&[1.0, 3.0, f64::NAN, 3.0], 2), [1, 3]);
+        assert_eq!(top(&[1.0, 3.0, f64::NAN, 3.0], 9), [1, 3, 0]);
+        assert!(top(&[], 1).is_empty());
     }
 }

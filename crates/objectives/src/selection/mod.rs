@@ -9,6 +9,7 @@ pub mod best_of_n;
 pub mod distinct_paths;
 pub mod pass_at_k;
 pub mod quantiles;
+pub mod rule;
 pub mod statistical_rejection;
 pub mod threshold;
 
@@ -20,4 +21,36 @@ fn ascending(rewards: &[f64]) -> Vec<usize> {
         numbers.then(rewards[a].total_cmp(&rewards[b]))
     });
     order
+}
+
+/// Samples from the highest reward to the lowest, each with its rank: 0 is best, equal rewards share one. What is not a number
+/// is last.
+pub fn ranked(rewards: &[f64]) -> Vec<(usize, u32)> {
+    let mut order: Vec<usize> = (0..rewards.len()).collect();
+    order.sort_by(|&a, &b| {
+        let numbers = rewards[a].is_nan().cmp(&rewards[b].is_nan());
+        numbers.then(rewards[b].total_cmp(&rewards[a]))
+    });
+    let mut rank = 0;
+    let mut before = None;
+    let ranked = order.into_iter().map(|sample| {
+        if before.is_some_and(|before: f64| before != rewards[sample] && !before.is_nan()) {
+            rank += 1;
+        }
+        before = Some(rewards[sample]);
+        (sample, rank)
+    });
+    ranked.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranked;
+
+    #[test]
+    fn ranks_from_the_best_down() {
+        assert_eq!(ranked(&[1.0, 3.0, f64::NAN, 3.0, 2.0]), [(1, 0), (3, 0), (4, 1), (0, 2), (2, 3)]);
+        assert_eq!(ranked(&[0.0, -0.0, f64::NAN, f64::NAN]), [(0, 0), (1, 0), (2, 1), (3, 1)]);
+        assert!(ranked(&[]).is_empty());
+    }
 }

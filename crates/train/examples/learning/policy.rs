@@ -21,6 +21,7 @@ use crate::task::{self, EOS, LONGEST, Split, VOCABULARY};
 const SFT_TEXTS: usize = 6_000;
 const TRAINING_PROMPTS: usize = 512;
 const ANSWERS: usize = 4;
+const PROMPTS_A_STEP: usize = 32;
 const TEST_PROMPTS: usize = 400;
 
 /// What answers to held-out prompts are worth.
@@ -101,12 +102,23 @@ fn engine(weights: &Weights, tuning: Tuning, seed: u64) -> Transformer<Cpu> {
     Transformer::new(backend, model, tuning, seed, TransformerOptions::default()).expect("every tensor is there")
 }
 
-fn fit(engine: &mut dyn Engine, task: &mut dyn Task, examples: &[Example], seed: u64, rate: f64, epochs: f64) {
+/// How long and in what steps something is trained.
+struct Training {
+    seed: u64,
+    rate: f64,
+    epochs: f64,
+    batch_size: usize,
+}
+
+fn fit(engine: &mut dyn Engine, task: &mut dyn Task, examples: &[Example], training: &Training) {
+    let &Training { seed, rate, epochs, batch_size } = training;
     let plan = TrainingPlan {
         seed,
         epochs,
         max_steps: 0,
-        batch_size: 32,
+        batch_size,
+        inner_epochs: 1,
+        mini_batches: 1,
         tokens_per_micro_batch: 4096,
         schedule: Schedule {
             shape: Shape::Cosine,
@@ -120,6 +132,7 @@ fn fit(engine: &mut dyn Engine, task: &mut dyn Task, examples: &[Example], seed:
         beta2: 0.999,
         epsilon: 1e-8,
         max_grad_norm: 1.0,
+        ema: None,
         validation_share: 0.0,
         eval_every: 0,
         early_stop_patience: 0,
@@ -172,7 +185,8 @@ impl Policy {
                 Example::from(task::encode(prompt, &task::demonstration(prompt, &mut random), record as u32))
             })
             .collect();
-        fit(&mut full, &mut SftTask { reduction: Reduction::Tokens }, &demonstrations, seed, 3e-3, 3.0);
+        let training = Training { seed, rate: 3e-3, epochs: 3.0, batch_size: PROMPTS_A_STEP };
+        fit(&mut full, &mut SftTask { reduction: Reduction::Tokens }, &demonstrations, &training);
         let prompts = task::prompts(seed + 1000, Split::Training, TRAINING_PROMPTS);
         let mut number = 0;
         let answers = prompts
@@ -229,16 +243,21 @@ impl Policy {
             }
             let sequences: Vec<Encoded> = scored.iter().map(|(_, answer)| encode(answer, examples.len())).collect();
             let scores = scored.iter().map(|(score, _)| Some(*score)).collect();
-            examples.push(Example { sequences, label: Label::Ranked(Ranking { pairs, scores, margin: 0.0 }) });
+            examples.push(Example { sequences, label: Label::Ranked(Ranking { pairs, scores, ..Ranking::default() }) });
         }
         examples
     }
 
-    /// Tunes an adapter by a method. Every method sees each answer four times.
+    /// Tunes an adapter by a method. Every method sees each answer four times, in the same number of steps.
     pub(crate) fn tuned(&self, entry: &Entry, rate: f64) -> Tuned {
         let mut tuned = self.clone_frozen();
         let examples = self.examples(entry.takes);
-        fit(&mut tuned.engine, (entry.task)().as_mut(), &examples, self.seed, rate, 4.0);
+        let batch_size = match entry.takes {
+            Takes::Ranked => PROMPTS_A_STEP,
+            Takes::Single => PROMPTS_A_STEP * ANSWERS,
+        };
+        let training = Training { seed: self.seed, rate, epochs: 4.0, batch_size };
+        fit(&mut tuned.engine, (entry.task)().as_mut(), &examples, &training);
         tuned
     }
 }
@@ -247,24 +266,21 @@ impl Tuned {
     /// Answers to prompts that nothing was trained on, scored.
     pub(crate) fn quality(mut self, split: Split) -> Quality {
         let prompts = task::prompts(self.seed + 2000, split, TEST_PROMPTS);
-        let (mut reward, mut divergence, mut length) = (0.0, 0.0, 0.0);
+        let (mut reward, mut length) = (0.0, 0.0);
+        let mut answered = Vec::with_capacity(prompts.len());
         for (number, prompt) in prompts.iter().enumerate() {
             let answer = answer(&mut self.engine, prompt, number as u64);
             reward += task::reward(prompt, &answer);
             length += answer.len() as f64;
-            let encoded = task::encode(prompt, &answer, 0);
-            let forest = Forest::dense(&[&encoded]);
-            let mut log_prob = |without_adapter| {
-                let scores = self.engine.forward(&forest, Want { without_adapter, ..Want::default() });
-                scores
-                    .expect("the answer can be scored")
-                    .log_probs
-                    .iter()
-                    .map(|&log_prob| f64::from(log_prob))
-                    .sum::<f64>()
-            };
-            divergence += log_prob(false) - log_prob(true);
+            answered.push(task::encode(prompt, &answer, 0));
         }
+        let forest = Forest::dense(&answered.iter().collect::<Vec<_>>());
+        let mut log_prob = |without_adapter| {
+            let scores = self.engine.forward(&forest, Want { without_adapter, ..Want::default() });
+            let log_probs = scores.expect("the answers can be scored").log_probs;
+            log_probs.iter().map(|&log_prob| f64::from(log_prob)).sum::<f64>()
+        };
+        let divergence = log_prob(false) - log_prob(true);
         let count = prompts.len() as f64;
         Quality { reward: reward / count, divergence: divergence / count, length: length / count }
     }

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use camelid_kernels::Memory;
 use camelid_model::{
-    Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Want, Wanted,
+    Cotangents, Engine, Generate, Logits, ModelError, Piece, Scores, StateTensor, Update, Updated, Values, Want, Wanted,
 };
-use camelid_text::{Encoded, Forest};
+use camelid_text::{Encoded, Forest, Text, TextAssets};
 use camelid_train::{Schedule, Shape, TrainingPlan};
+use serde_json::json;
 
 pub(crate) const VOCABULARY: usize = 32;
 
@@ -36,6 +37,9 @@ pub(crate) enum Fault {
     DiesInReading(u64),
 }
 
+/// Next-token logits of each token, and behind them a value of each.
+const SIZE: usize = (VOCABULARY + 1) * VOCABULARY;
+
 /// `p(next | token) = softmax(logits[token])`.
 #[derive(Clone, Default)]
 pub(crate) struct Table {
@@ -56,10 +60,10 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new() -> Self {
-        let size = VOCABULARY * VOCABULARY;
-        let zeros = vec![0.0; size];
-        // Not uniform, so that accuracy means something.
-        let logits: Vec<f32> = (0..size).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
+        let zeros = vec![0.0; SIZE];
+        // Not uniform, so that accuracy means something; an untrained value head says 0.
+        let mut logits: Vec<f32> = (0..SIZE).map(|i| ((i * 7919) % 13) as f32 / 13.0).collect();
+        logits[VOCABULARY * VOCABULARY..].fill(0.0);
         let base = logits.clone();
         Self { logits, base, gradient: zeros.clone(), first: zeros.clone(), second: zeros, ..Self::default() }
     }
@@ -72,8 +76,27 @@ impl Table {
         table
     }
 
+    /// One whose answers are mostly one letter long; after the last four tokens they go on.
+    pub(crate) fn that_ends(fault: Fault) -> Self {
+        let mut table = Self::with(fault);
+        for table in [&mut table.logits, &mut table.base] {
+            table.chunks_mut(VOCABULARY).take(VOCABULARY - 4).for_each(|row| row[1] += 6.0);
+        }
+        table
+    }
+
+    /// Makes `next` all but certain after `token`.
+    pub(crate) fn insist(&mut self, token: u32, next: u32) {
+        self.logits[token as usize * VOCABULARY + next as usize] += 30.0;
+    }
+
     fn distribution(&self, token: usize) -> Vec<f64> {
         softmax(&self.logits, token)
+    }
+
+    /// `p(· | token)`.
+    pub(crate) fn probabilities(&self, token: u32) -> Vec<f64> {
+        self.distribution(token as usize)
     }
 
     pub(crate) fn log_prob(&self, token: u32, next: u32) -> f64 {
@@ -85,6 +108,10 @@ fn softmax(logits: &[f32], token: usize) -> Vec<f64> {
     let row = &logits[token * VOCABULARY..][..VOCABULARY];
     let total: f64 = row.iter().map(|&logit| f64::from(logit).exp()).sum();
     row.iter().map(|&logit| f64::from(logit).exp() / total).collect()
+}
+
+fn log_normaliser(row: &[f32]) -> f64 {
+    row.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln()
 }
 
 fn broken(reason: &str) -> ModelError {
@@ -120,7 +147,8 @@ impl Generate for Table {
             for &token in tokens {
                 let row = &self.logits[token as usize * VOCABULARY..][..VOCABULARY];
                 logits.values.extend_from_slice(row);
-                logits.log_normalisers.push(row.iter().map(|&logit| f64::from(logit).exp()).sum::<f64>().ln());
+                let shift = if self.fault == Fault::DecodingDiffers { 1.0 } else { 0.0 };
+                logits.log_normalisers.push(log_normaliser(row) - shift);
             }
         }
         Ok(logits)
@@ -145,16 +173,26 @@ impl Engine for Table {
         let nan = matches!(self.fault, Fault::NanAfter(step) if self.step >= step);
         let mut scores = Scores::default();
         for &(token, next) in &self.kept {
-            let distribution =
-                softmax(if want.without_adapter || want.reference { &self.base } else { &self.logits }, token);
-            let log_prob = if nan { f32::NAN } else { distribution[next].ln() as f32 - leak };
-            scores.log_probs.push(log_prob);
+            if want.values == Values::Targets {
+                scores.values.push(self.logits[VOCABULARY * VOCABULARY + token]);
+            }
+            if want.without_log_probs {
+                continue;
+            }
+            let table = if want.without_adapter || want.reference { &self.base } else { &self.logits };
+            let row = &table[token * VOCABULARY..][..VOCABULARY];
+            let log_prob = (f64::from(row[next]) - log_normaliser(row)) as f32;
+            let distribution = softmax(table, token);
+            scores.log_probs.push(if nan { f32::NAN } else { log_prob - leak });
             scores.hits.push(distribution.iter().all(|&p| p <= distribution[next]));
         }
         Ok(scores)
     }
 
     fn backward(&mut self, cotangents: &Cotangents) -> Result<(), ModelError> {
+        for (&(token, _), &cotangent) in self.kept.iter().zip(&cotangents.values) {
+            self.gradient[VOCABULARY * VOCABULARY + token] += cotangent;
+        }
         for (&(token, next), &cotangent) in self.kept.clone().iter().zip(&cotangents.log_probs) {
             for (other, p) in self.distribution(token).into_iter().enumerate() {
                 let hit = f64::from(u8::from(other == next));
@@ -196,6 +234,11 @@ impl Engine for Table {
         Ok(())
     }
 
+    fn take_reference(&mut self) -> Result<(), ModelError> {
+        self.logits.clone_from(&self.base);
+        Ok(())
+    }
+
     fn zero_gradients(&mut self) {
         self.gradient.fill(0.0);
     }
@@ -213,7 +256,7 @@ impl Engine for Table {
             if name == "first" && self.fault == Fault::DiesInReading(self.readings.get()) {
                 std::panic::resume_unwind(Box::new("the process ends"));
             }
-            visit(StateTensor { name: name.into(), shape: vec![VOCABULARY, VOCABULARY], values: values.clone() })?;
+            visit(StateTensor { name: name.into(), shape: vec![VOCABULARY + 1, VOCABULARY], values: values.clone() })?;
         }
         Ok(())
     }
@@ -231,7 +274,7 @@ impl Engine for Table {
 
     fn visit_gradients(&self, visit: &mut dyn FnMut(StateTensor) -> Result<(), ModelError>) -> Result<(), ModelError> {
         let values = self.gradient.clone();
-        visit(StateTensor { name: "table".into(), shape: vec![VOCABULARY, VOCABULARY], values })
+        visit(StateTensor { name: "table".into(), shape: vec![VOCABULARY + 1, VOCABULARY], values })
     }
 
     fn save(&self, _folder: &std::path::Path) -> Result<(), ModelError> {
@@ -255,6 +298,35 @@ impl Engine for Table {
     }
 }
 
+/// Letters as tokens, 0 for the beginning and 1 for the end of a text.
+pub(crate) fn text() -> Text {
+    let specials = ["<s>", "</s>"];
+    let letters = ('a'..).map(String::from).take(VOCABULARY - specials.len());
+    let vocabulary: serde_json::Map<String, serde_json::Value> =
+        specials.map(String::from).into_iter().chain(letters).zip(0..).map(|(token, id)| (token, json!(id))).collect();
+    let added: Vec<serde_json::Value> = (0..)
+        .zip(specials)
+        .map(|(id, content)| {
+            json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                   "normalized": false, "special": true})
+        })
+        .collect();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                  "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary,
+                  "merges": []},
+    });
+    let assets = TextAssets {
+        tokenizer_json: tokenizer.to_string().into_bytes(),
+        tokenizer_config: json!({"bos_token": "<s>", "eos_token": "</s>"}),
+        chat_template: None,
+        generation_config: json!({}),
+    };
+    Text::new(assets).unwrap()
+}
+
 /// Records of different lengths, all different; two and two start with the same token.
 pub(crate) fn records(count: u32) -> Vec<Encoded> {
     let record = |record: u32| {
@@ -273,6 +345,8 @@ pub(crate) fn plan() -> TrainingPlan {
         epochs: 4.0,
         max_steps: 0,
         batch_size: 5,
+        inner_epochs: 1,
+        mini_batches: 1,
         tokens_per_micro_batch: 1000,
         schedule: Schedule {
             shape: Shape::Cosine,
@@ -286,6 +360,7 @@ pub(crate) fn plan() -> TrainingPlan {
         beta2: 0.999,
         epsilon: 1e-8,
         max_grad_norm: 1.0,
+        ema: None,
         validation_share: 0.0,
         eval_every: 3,
         early_stop_patience: 0,

@@ -1,5 +1,6 @@
 //! Runs of the table, and a log of what they tell.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,6 +11,8 @@ use camelid_train::{
     Ended, EvaluationReport, Example, Observer, Reduction, Requests, RunDirectory, SftTask, StepReport, Task,
     TrainError, Trainer, TrainingData, TrainingPlan,
 };
+
+use serde_json::Value as Json;
 
 use super::{Table, records};
 
@@ -156,4 +159,37 @@ pub(crate) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// What must not depend on interruptions: final tensors, the last checkpoint, metrics without times.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Outcome {
+    ended: Ended,
+    state: Vec<StateTensor>,
+    checkpoints: Vec<(String, Vec<u8>)>,
+    pub(crate) metrics: Vec<Json>,
+}
+
+pub(crate) fn outcome(folder: &Path, ended: Ended, engine: &Table) -> Outcome {
+    let checkpoints = folder.join("checkpoints");
+    let files = |name: String| {
+        ["trainer.json", "state.safetensors"].map(|file| {
+            let path = checkpoints.join(&name).join(file);
+            (format!("{name}/{file}"), fs::read(&path).unwrap())
+        })
+    };
+    let measured = |line: &str| {
+        let mut object: Json = serde_json::from_str(line).unwrap();
+        for key in ["tokens_per_second", "step_seconds"] {
+            object.as_object_mut().unwrap().remove(key);
+        }
+        object
+    };
+    let metrics = fs::read_to_string(folder.join("metrics.jsonl")).unwrap().lines().map(measured).collect();
+    Outcome {
+        ended,
+        state: state(engine),
+        checkpoints: names(&checkpoints).into_iter().flat_map(files).collect(),
+        metrics,
+    }
 }

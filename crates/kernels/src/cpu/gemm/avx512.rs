@@ -3,19 +3,19 @@
 use std::arch::x86_64::*;
 
 use super::kernel::{Place, Tile};
-use super::packing::{LEFT_WORDS, RIGHT_LANES};
+use super::packing::RIGHT_LANES;
 
 /// `sum + left * right` on 16 lanes.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn multiply_f32(sum: __m512, left: __m512i, right: __m512i) -> __m512 {
+pub(super) fn multiply_f32(sum: __m512, left: __m512i, right: __m512i) -> __m512 {
     _mm512_fmadd_ps(_mm512_castsi512_ps(left), _mm512_castsi512_ps(right), sum)
 }
 
 /// `sum + left[0] * right[0] + left[1] * right[1]` on 16 lanes of two bf16 each.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
-fn multiply_bf16(sum: __m512, left: __m512i, right: __m512i) -> __m512 {
+pub(super) fn multiply_bf16(sum: __m512, left: __m512i, right: __m512i) -> __m512 {
     // SAFETY: both types are 512 plain bits.
     let (left, right) =
         unsafe { (std::mem::transmute::<__m512i, __m512bh>(left), std::mem::transmute::<__m512i, __m512bh>(right)) };
@@ -111,7 +111,7 @@ macro_rules! kernel {
                                 sums[1] = $multiply(sums[1], value, second);
                             }
                         }
-                        left = left.add(LEFT_WORDS);
+                        left = left.add(segment.left_words);
                         right = right.add(RIGHT_LANES);
                     }
                 }
@@ -127,7 +127,7 @@ macro_rules! kernel {
         /// SAFETY: as for `kernel::run`; `sums` has `tile.rows` rows of at least `tile.columns` columns.
         #[inline(never)]
         #[target_feature(enable = $features)]
-        unsafe fn $finish<const VECTORS: usize>(tile: &Tile, sums: &[[__m512; VECTORS]]) {
+        pub(super) unsafe fn $finish<const VECTORS: usize>(tile: &Tile, sums: &[[__m512; VECTORS]]) {
             let factor = _mm512_set1_ps(tile.factor);
             for half in 0..VECTORS.min(tile.columns.div_ceil(16)) {
                 let mask = ((1_u32 << (tile.columns - 16 * half).min(16)) - 1) as __mmask16;

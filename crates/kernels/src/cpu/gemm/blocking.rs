@@ -8,9 +8,10 @@ use std::ops::Range;
 
 use half::bf16;
 
+use super::int8::{self, Scales};
 use super::kernel::{self, Place, Segment, Tile};
 use super::packing::{self, LEFT_LANES, LEFT_WORDS, Operand, Part, RIGHT_LANES};
-use crate::backend::DType;
+use crate::backend::{Compute, DType};
 use crate::cpu::buffer::{Buffer, ValuesMut};
 use crate::cpu::simd::Context;
 
@@ -34,6 +35,34 @@ pub(crate) struct Panels<'a> {
     pub(crate) words: &'a [u32],
     /// Words from one panel to the next.
     pub(crate) stride: usize,
+    /// Of panels of eight bits, whose words hold four numbers each.
+    pub(crate) scales: Option<Scales<'a>>,
+}
+
+impl<'a> Panels<'a> {
+    /// Panels as the tile kernels read them.
+    pub(crate) fn words(words: &'a [u32], stride: usize) -> Self {
+        Self { words, stride, scales: None }
+    }
+
+    /// All but the first `panels`.
+    pub(crate) fn skip(self, panels: usize) -> Self {
+        let scales = self.scales.map(|Scales { values, stride }| Scales { values: &values[panels * stride..], stride });
+        Self { words: &self.words[panels * self.stride..], scales, ..self }
+    }
+
+    /// Steps `first .. first + steps` of a panel of eight bits.
+    fn int8(&self, compute: Compute, panel: usize, first: usize, steps: usize) -> Option<int8::Panel<'a>> {
+        let Scales { values, stride } = self.scales?;
+        let step_numbers = packing::elements_per_step(compute) * RIGHT_LANES;
+        let numbers: &[i8] = bytemuck::cast_slice(&self.words[panel * self.stride..(panel + 1) * self.stride]);
+        let scales = &values[panel * stride..(panel + 1) * stride];
+        Some(int8::Panel {
+            numbers: &numbers[first * step_numbers..(first + steps) * step_numbers],
+            scales: &scales[first / int8::group_steps(compute) * RIGHT_LANES..],
+            steps,
+        })
+    }
 }
 
 /// A product `factor * left · right + extra.0 · extra.1 + bias` to be computed.
@@ -150,13 +179,22 @@ pub(crate) unsafe fn multiply_part(
     let steps = packing::steps(ctx.compute, left.depth);
     let extra_steps = extra.as_ref().map_or(0, |(left, _)| packing::steps(ctx.compute, left.depth));
     check(multiplication, &columns, steps, extra_steps);
-    let mut packed = ctx.pool.buffer(DType::U32, rows.len() * LEFT_WORDS * (steps.min(MAX_STEPS) + extra_steps));
-    let (packed, packed_extra) = packed.u32_mut().split_at_mut(rows.len() * LEFT_WORDS * steps.min(MAX_STEPS));
-    if let Some((left, _)) = extra {
-        let part = Part { panels: rows.clone(), first: 0, count: extra_steps };
-        packing::pack(ctx.level, ctx.compute, packing::LEFT, left, &part, packed_extra);
-    }
     let row_count = (left.lanes - rows.start * LEFT_LANES).min(rows.len() * LEFT_LANES);
+    // A row alone is its own panel, without the other lanes' room: a token at a time, that is what is read most.
+    let left_words = if row_count == 1 { 1 } else { LEFT_WORDS };
+    let pack_left = |operand: &Operand<'_>, first: usize, count: usize, to: &mut [u32]| {
+        if row_count == 1 {
+            packing::pack_row(ctx.compute, operand, rows.start * LEFT_LANES, first, &mut to[..count]);
+        } else {
+            let part = Part { panels: rows.clone(), first, count };
+            packing::pack(ctx.level, ctx.compute, packing::LEFT, operand, &part, to);
+        }
+    };
+    let mut packed = ctx.pool.buffer(DType::U32, rows.len() * left_words * (steps.min(MAX_STEPS) + extra_steps));
+    let (packed, packed_extra) = packed.u32_mut().split_at_mut(rows.len() * left_words * steps.min(MAX_STEPS));
+    if let Some((left, _)) = extra {
+        pack_left(left, 0, extra_steps, packed_extra);
+    }
     let column_count = (multiplication.columns - columns.start * RIGHT_LANES).min(columns.len() * RIGHT_LANES);
     let mut partial =
         keeps_partial_sums(ctx, multiplication, output).then(|| ctx.pool.buffer(DType::F32, row_count * column_count));
@@ -164,22 +202,38 @@ pub(crate) unsafe fn multiply_part(
         Some(partial) => Output { place: Place::F32(partial.f32_mut().as_mut_ptr()), stride: column_count },
         None => output,
     };
+    // A left panel of its own reads the numbers once, several read the words that are made of them.
+    let in_registers = rows.len() == 1 && int8::in_registers(ctx.level, ctx.compute);
+    let mut expanded = (right.scales.is_some() && !in_registers)
+        .then(|| ctx.pool.buffer(DType::U32, steps.min(MAX_STEPS) * RIGHT_LANES));
     let mut first = 0;
     loop {
         let count = (steps - first).min(MAX_STEPS);
         let last = first + count == steps;
-        let part = Part { panels: rows.clone(), first, count };
-        packing::pack(ctx.level, ctx.compute, packing::LEFT, left, &part, packed);
+        pack_left(left, first, count, packed);
         for column in 0..columns.len() {
             let right_panel = columns.start + column;
-            let main_right = right.words[right_panel * right.stride + first * RIGHT_LANES..].as_ptr();
+            let int8 = right.int8(ctx.compute, right_panel, first, count);
+            let main_right = match (int8, &mut expanded) {
+                (None, _) => right.words[right_panel * right.stride + first * RIGHT_LANES..].as_ptr(),
+                (Some(_), None) => std::ptr::null(),
+                (Some(panel), Some(expanded)) => {
+                    int8::expand(ctx.level, ctx.compute, panel, expanded.u32_mut());
+                    expanded.u32().as_ptr()
+                }
+            };
             for row in 0..rows.len() {
                 let mut segments = [Segment::EMPTY; 2];
-                segments[0] =
-                    Segment { left: packed[row * count * LEFT_WORDS..].as_ptr(), right: main_right, steps: count };
+                segments[0] = Segment {
+                    left: packed[row * count * left_words..].as_ptr(),
+                    left_words,
+                    right: main_right,
+                    steps: count,
+                };
                 if let (true, Some((_, right))) = (last, extra) {
                     segments[1] = Segment {
-                        left: packed_extra[row * extra_steps * LEFT_WORDS..].as_ptr(),
+                        left: packed_extra[row * extra_steps * left_words..].as_ptr(),
+                        left_words,
                         right: right.words[right_panel * right.stride..].as_ptr(),
                         steps: extra_steps,
                     };
@@ -198,7 +252,10 @@ pub(crate) unsafe fn multiply_part(
                         bias: bias.map(|bias| bias[right_panel * RIGHT_LANES..].as_ptr()),
                         accumulate: first > 0 || (multiplication.accumulate && partial.is_none()),
                     };
-                    kernel::run(ctx.level, ctx.compute, &tile);
+                    match int8.filter(|_| in_registers) {
+                        Some(panel) => int8::run(ctx.compute, &tile, panel),
+                        None => kernel::run(ctx.level, ctx.compute, &tile),
+                    }
                 }
             }
         }
@@ -224,7 +281,9 @@ fn check(multiplication: &Multiplication<'_>, columns: &Range<usize>, steps: usi
     let holds = |panels: &Panels<'_>, steps: usize| {
         columns.is_empty() || (columns.end - 1) * panels.stride + steps * RIGHT_LANES <= panels.words.len()
     };
-    assert!(holds(&multiplication.right, steps), "the packed right operand is too short");
+    // Panels of eight bits are cut with checks of their own.
+    let right = &multiplication.right;
+    assert!(right.scales.is_some() || holds(right, steps), "the packed right operand is too short");
     if let Some((left, right)) = &multiplication.extra {
         assert_eq!(left.lanes, multiplication.left.lanes, "rows of the thin product");
         assert!(holds(right, extra_steps), "the packed right operand of the thin product is too short");

@@ -5,7 +5,7 @@
 
 use half::bf16;
 
-use super::packing::{LEFT_WORDS, RIGHT_LANES};
+use super::packing::RIGHT_LANES;
 use crate::backend::Compute;
 use crate::cpu::simd::SimdLevel;
 
@@ -13,12 +13,14 @@ use crate::cpu::simd::SimdLevel;
 #[derive(Clone, Copy)]
 pub(super) struct Segment {
     pub(super) left: *const u32,
+    /// Words of a step of the left panel: [`super::packing::LEFT_WORDS`], or 1 where there is one row.
+    pub(super) left_words: usize,
     pub(super) right: *const u32,
     pub(super) steps: usize,
 }
 
 impl Segment {
-    pub(super) const EMPTY: Self = Self { left: std::ptr::null(), right: std::ptr::null(), steps: 0 };
+    pub(super) const EMPTY: Self = Self { left: std::ptr::null(), left_words: 0, right: std::ptr::null(), steps: 0 };
 }
 
 /// Where a matrix of outputs begins.
@@ -127,7 +129,7 @@ unsafe fn run_piece<const ROWS: usize, const FUSED: bool>(tile: &Tile, row: usiz
         for step in 0..segment.steps {
             // SAFETY: the panels hold `steps` steps; `f32` words were packed from `f32` bits.
             let (left, right) = unsafe {
-                let left = segment.left.add(step * LEFT_WORDS + row).cast::<[f32; ROWS]>().read();
+                let left = segment.left.add(step * segment.left_words + row).cast::<[f32; ROWS]>().read();
                 let right = segment.right.add(step * RIGHT_LANES + column).cast::<[f32; COLUMNS]>().read();
                 (left, right)
             };

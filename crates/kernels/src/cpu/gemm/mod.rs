@@ -7,6 +7,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod blocking;
+mod int8;
 mod kernel;
 pub(crate) mod packing;
 
@@ -16,6 +17,7 @@ mod tests;
 use std::ops::Range;
 
 use self::blocking::{Multiplication, Output, Panels};
+use self::int8::Scales;
 use self::packing::Operand;
 use super::buffer::{Buffer, Values};
 use super::simd::Context;
@@ -29,8 +31,21 @@ pub struct PackedMatrix {
     input: usize,
     /// Panels of 32 outputs over `in`.
     forward: Buffer,
+    /// Of a weight in eight bits, for which `forward` holds numbers.
+    scales: Option<Buffer>,
     /// Panels of 32 inputs over `out`.
     backward: Option<Buffer>,
+}
+
+impl PackedMatrix {
+    fn forward_panels(&self, ctx: &Context<'_>) -> Panels<'_> {
+        let words = self.forward.u32();
+        let Some(scales) = &self.scales else {
+            return Panels::words(words, blocking::panel_words(ctx, self.input));
+        };
+        let scales = Scales { values: scales.f32(), stride: int8::panel_scales(self.input) };
+        Panels { words, stride: int8::panel_words(ctx.compute, self.input), scales: Some(scales) }
+    }
 }
 
 /// A weight as the CPU is given it.
@@ -59,9 +74,7 @@ impl<'a> Right<'a> {
     pub(crate) fn forward(ctx: &Context<'_>, weight: CpuWeight<'a>, outputs: Range<usize>) -> Self {
         match weight {
             Weight::Prepared(matrix) => {
-                let stride = blocking::panel_words(ctx, matrix.input);
-                let skipped = outputs.start / packing::RIGHT_LANES * stride;
-                Self::Kept(Panels { words: &matrix.forward.u32()[skipped..], stride })
+                Self::Kept(matrix.forward_panels(ctx).skip(outputs.start / packing::RIGHT_LANES))
             }
             Weight::Values { values, input, .. } => {
                 let rows = values.values().part(outputs.start * input..outputs.end * input);
@@ -78,7 +91,7 @@ impl<'a> Right<'a> {
                     panic!("a weight of {out} x {input} was prepared for the forward direction only")
                 };
                 let skipped = outputs.start / packing::elements_per_step(ctx.compute) * packing::RIGHT_LANES;
-                Self::Kept(Panels { words: &backward.u32()[skipped..], stride: blocking::panel_words(ctx, *out) })
+                Self::Kept(Panels::words(&backward.u32()[skipped..], blocking::panel_words(ctx, *out)))
             }
             Weight::Values { values, input, .. } => {
                 let rows = values.values().part(outputs.start * input..outputs.end * input);
@@ -90,7 +103,7 @@ impl<'a> Right<'a> {
     pub(crate) fn panels(&self) -> Panels<'_> {
         match self {
             Self::Kept(panels) => *panels,
-            Self::Made { words, stride } => Panels { words: words.u32(), stride: *stride },
+            Self::Made { words, stride } => Panels::words(words.u32(), *stride),
         }
     }
 }
@@ -107,7 +120,13 @@ pub(crate) fn prepare(
     let forward = blocking::pack_right(ctx, &Operand::rows(values, out, input));
     let backward =
         (directions == Directions::Both).then(|| blocking::pack_right(ctx, &Operand::columns(values, input, out)));
-    PackedMatrix { out, input, forward, backward }
+    PackedMatrix { out, input, forward, scales: None, backward }
+}
+
+/// See [`crate::Backend::prepare_int8`].
+pub(crate) fn prepare_int8(ctx: &Context<'_>, weight: &Buffer, out: usize, input: usize) -> PackedMatrix {
+    let (forward, scales) = int8::pack(ctx, weight.values(), out, input);
+    PackedMatrix { out, input, forward, scales: Some(scales), backward: None }
 }
 
 /// See [`crate::Backend::linear`].
@@ -204,7 +223,7 @@ pub(crate) fn matmul(
 
 /// The panels of an operand packed for one call.
 fn packed_panels<'a>(ctx: &Context<'_>, packed: &'a Buffer, depth: usize) -> Panels<'a> {
-    Panels { words: packed.u32(), stride: blocking::panel_words(ctx, depth) }
+    Panels::words(packed.u32(), blocking::panel_words(ctx, depth))
 }
 
 /// A bias in `f32`, converted when it is stored in bf16.

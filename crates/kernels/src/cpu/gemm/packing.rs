@@ -137,6 +137,49 @@ pub(crate) fn pack(level: SimdLevel, compute: Compute, side: Side, operand: &Ope
     pack_portable(compute, side, operand, part, to);
 }
 
+/// Packs steps of one lane, a word each.
+pub(crate) fn pack_row(compute: Compute, operand: &Operand<'_>, lane: usize, first: usize, to: &mut [u32]) {
+    let per_step = elements_per_step(compute);
+    let first = first * per_step;
+    let depth = (operand.depth - first).min(to.len() * per_step);
+    assert!(depth.div_ceil(per_step) == to.len(), "steps beyond the operand");
+    let (start, stride) = match operand.order {
+        Order::DepthContiguous => (lane * operand.stride + first, 1),
+        Order::LaneContiguous => (first * operand.stride + lane, operand.stride),
+    };
+    match (operand.values, compute) {
+        (Values::F32(values), Compute::F32) => {
+            let values = values[start..].iter().step_by(stride);
+            to.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_bits());
+        }
+        (Values::Bf16(values), Compute::F32) => {
+            let values = values[start..].iter().step_by(stride);
+            to.iter_mut().zip(values).for_each(|(to, value)| *to = value.to_f32().to_bits());
+        }
+        (Values::F32(values), Compute::Bf16) => {
+            let half = |index: usize| values[start + index * stride];
+            pack_pairs(depth, to, |index| bf16::from_f32(half(index)));
+        }
+        (Values::Bf16(values), Compute::Bf16) if stride == 1 => {
+            let (pairs, rest) = values[start..start + depth].as_chunks::<2>();
+            for (to, [low, high]) in to.iter_mut().zip(pairs) {
+                *to = u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16;
+            }
+            if let (Some(to), Some(last)) = (to.last_mut(), rest.first()) {
+                *to = u32::from(last.to_bits());
+            }
+        }
+        (Values::Bf16(values), Compute::Bf16) => pack_pairs(depth, to, |index| values[start + index * stride]),
+    }
+}
+
+fn pack_pairs(depth: usize, to: &mut [u32], value: impl Fn(usize) -> bf16) {
+    for (step, to) in to.iter_mut().enumerate() {
+        let high = if 2 * step + 1 < depth { value(2 * step + 1).to_bits() } else { 0 };
+        *to = u32::from(value(2 * step).to_bits()) | u32::from(high) << 16;
+    }
+}
+
 fn pack_portable(compute: Compute, side: Side, operand: &Operand<'_>, part: &Part, to: &mut [u32]) {
     let value = |lane: usize, depth: usize| {
         if depth >= operand.depth {

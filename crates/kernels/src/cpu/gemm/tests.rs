@@ -241,3 +241,34 @@ fn a_weight_given_as_values_gives_the_bits_of_a_prepared_one() {
         }
     }
 }
+
+/// An int8 weight is a weight of the values it stands for: read in registers or expanded, for one row or many.
+#[test]
+fn a_weight_of_eight_bits_gives_the_bits_of_its_values() {
+    let (out, rows) = (75, 60);
+    for (compute, input) in [(Compute::F32, 53), (Compute::Bf16, 53), (Compute::F32, 2500), (Compute::Bf16, 4500)] {
+        for level in levels(compute) {
+            let machine = Machine::new(level, compute, 2);
+            let ctx = machine.context();
+            let numbers = values(out * input, 1);
+            let reference = crate::Reference::new(Compute::F32);
+            let int8 =
+                crate::Backend::prepare_int8(&reference, &crate::Backend::upload(&reference, &numbers), out, input);
+            let stood_for: Vec<f32> = int8.values().iter().map(|&value| value as f32).collect();
+            let words = prepare(&ctx, &machine.buffer(DType::F32, &stood_for), out, input, Directions::Forward);
+            let bytes = prepare_int8(&ctx, &machine.buffer(DType::F32, &numbers), out, input);
+            let (x, right) = (values(rows * input, 2), machine.buffer(DType::F32, &values(out * 5, 4)));
+            for (from, count) in [(0, rows), (3, 1), (5, 14), (7, 15)] {
+                let x = machine.buffer(DType::F32, &x[from * input..(from + count) * input]);
+                let left = machine.buffer(DType::F32, &values(count * 5, 3));
+                let [expected, found] = [&words, &bytes].map(|matrix| {
+                    let mut y = machine.buffer(DType::F32, &vec![0.5; count * out]);
+                    let low_rank = Some(LowRank { left: &left, right: &right, rank: 5 });
+                    linear(&ctx, &x, count, Weight::Prepared(matrix), None, low_rank, &mut y, true);
+                    host(&y)
+                });
+                assert!(expected == found, "{level:?} {compute:?}: {count} rows of {input}");
+            }
+        }
+    }
+}

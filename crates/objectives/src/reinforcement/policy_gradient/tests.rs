@@ -207,7 +207,7 @@ fn parts_add_up_to_the_whole() {
         for (place, metric) in whole.metrics.iter().enumerate() {
             let mut sum = parts[0].metrics[place].value;
             sum += parts[1].metrics[place].value;
-            close(metric.name, sum.sum, metric.value.sum, 1e-12);
+            close(&metric.name, sum.sum, metric.value.sum, 1e-12);
             assert_eq!(sum.count, metric.value.count, "{}", metric.name);
         }
     }

@@ -8,9 +8,11 @@ mod stepwise;
 mod tldr;
 mod unpaired;
 
+use std::mem::discriminant;
+
 use serde_json::{Map, Value};
 
-use super::{Fields, message, wrong_type};
+use super::{Fields, is_transcript, message, transcript, wrong_type};
 use crate::{
     Conversation, Format, Message, Preference, PreferenceRecord, Provenance, RankedResponse, Record, Role,
     fault::Fault, layout::Layout,
@@ -51,6 +53,12 @@ fn said(value: Value, path: &str) -> Result<Said, Fault> {
         Value::Array(_) | Value::String(_) => message::messages(value, path).map(Said::Messages),
         other => Err(wrong_type(path, &other, "a string or a list of messages")),
     }
+}
+
+/// As [`said`], for a field that may be left out; empty text counts as absent, as CSV can say it in no other way.
+fn optional_said(value: Option<Value>, path: &str) -> Result<Option<Said>, Fault> {
+    let said = value.map(|value| said(value, path)).transpose()?;
+    Ok(said.filter(|said| *said != Said::Text(String::new())))
 }
 
 /// A list of messages written as JSON text, as CSV must.
@@ -132,6 +140,57 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// The reference answer to the prompt of `responses`, best first, whose turns it may repeat. The best response itself is none
+    /// of its own.
+    fn reference(
+        &self,
+        prompt: &Said,
+        reference: Said,
+        responses: &[RankedResponse],
+        path: &str,
+    ) -> Result<Option<Record>, Fault> {
+        let turns = match reference {
+            Said::Text(text) if is_transcript(&text) => Said::Messages(transcript::turns(&text, path)?),
+            said => said,
+        };
+        let answer = match turns {
+            Said::Messages(mut turns) if turns.iter().any(|turn| turn.role == Role::User) => {
+                let asked = match prompt {
+                    Said::Text(text) => user(text.clone()),
+                    Said::Messages(messages) => messages.clone(),
+                };
+                if !turns.starts_with(&asked) {
+                    let fix = "begin it with the turns of the prompt, or write the answer only";
+                    return Err(Fault::at(path, "does not begin with the prompt", fix));
+                }
+                Said::Messages(turns.split_off(asked.len()))
+            }
+            answer => answer,
+        };
+        let record = self.record(prompt, answer, path)?;
+        distinct_reference(record, responses, path)
+    }
+}
+
+/// Checks a reference answer against the responses that it stands beside.
+fn distinct_reference(record: Record, responses: &[RankedResponse], path: &str) -> Result<Option<Record>, Fault> {
+    let of_one_form = |other: &RankedResponse| discriminant(&other.record) == discriminant(&record);
+    if !responses.iter().all(of_one_form) {
+        let fix = "make it a string where the responses are, and a list of messages where they are";
+        return Err(Fault::at(path, "has another form than the responses", fix));
+    }
+    match responses.iter().position(|response| response.record == record) {
+        Some(0) => Ok(None),
+        Some(_) => {
+            let fix =
+                "leave it out of this row, or rank that response first: it would be made likely and unlikely at once";
+            Err(Fault::at(path, "is the same as a response that is not the best", fix))
+        }
+        None => Ok(Some(record)),
+    }
+}
+
 /// The fault of two responses that are one.
 fn same(path: &str, other: &str) -> Fault {
     Fault::at(path, format!("is the same as {other}"), "remove the row: there is nothing to prefer")
@@ -182,6 +241,7 @@ fn pair_of(chosen: Record, rejected: Record, scores: [Option<f64>; 2], provenanc
             RankedResponse { record: chosen, rank: 0, score: chosen_score },
             RankedResponse { record: rejected, rank: 1, score: rejected_score },
         ],
+        reference: None,
         margin: None,
         confidence: None,
         implicit_prompt: false,

@@ -61,6 +61,7 @@ fn walk(
             };
             found.push(PreferenceRecord::Ranked(Preference {
                 responses: ranked.iter().enumerate().map(response).collect::<Result<_, Fault>>()?,
+                reference: None,
                 margin: None,
                 confidence: None,
                 implicit_prompt: false,

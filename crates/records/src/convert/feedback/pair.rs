@@ -1,6 +1,6 @@
 //! A chosen and a rejected response, with or without their prompt.
 
-use super::{Said, Shared, pair_of, said, same};
+use super::{Said, Shared, distinct_reference, optional_said, pair_of, said, same};
 use crate::convert::transcript;
 use crate::convert::{Fields, is_transcript};
 use crate::{Message, PreferenceRecord, Provenance, Record, Role, fault::Fault};
@@ -14,6 +14,8 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     let prompt = prompt.filter(|prompt| *prompt != Said::Text(String::new()));
     let chosen = said(row.required("chosen")?, chosen_path)?;
     let rejected = said(row.required("rejected")?, rejected_path)?;
+    let reference_path = row.column("reference");
+    let reference = optional_said(row.take("reference"), reference_path)?;
     let (margin, confidence) = (row.optional_number("margin")?, row.optional_number("confidence")?);
     let scores = [row.optional_number("score_chosen")?, row.optional_number("score_rejected")?];
     if chosen == rejected {
@@ -21,10 +23,11 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     }
     check(row.column("score_chosen"), scores, row.column("confidence"), confidence)?;
     let shared = Shared::take(&mut row, provenance.clone())?;
-    let (whole, implicit_prompt) = match (prompt, chosen, rejected) {
+    // The two records, and the prompt that a reference answer is behind; none where it is implicit.
+    let (whole, asked) = match (prompt, chosen, rejected) {
         (None, Said::Text(chosen), Said::Text(rejected)) if is_transcript(&chosen) && is_transcript(&rejected) => {
             let turns = [transcript::turns(&chosen, chosen_path)?, transcript::turns(&rejected, rejected_path)?];
-            (continued(&shared, turns, [chosen_path, rejected_path])?, false)
+            continued(&shared, turns, [chosen_path, rejected_path])?
         }
         (None, Said::Text(chosen), Said::Text(rejected)) if is_transcript(&chosen) != is_transcript(&rejected) => {
             let fix = "write both as transcripts, or neither";
@@ -35,16 +38,16 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
                 "" => Err(Fault::at(path, "the response is empty", super::EMPTY_FIX)),
                 _ => Ok(Record::Text { text, provenance: provenance.clone() }),
             };
-            ([text(chosen, chosen_path)?, text(rejected, rejected_path)?], true)
+            ([text(chosen, chosen_path)?, text(rejected, rejected_path)?], None)
         }
         (None, Said::Messages(chosen), Said::Messages(rejected)) => {
-            (continued(&shared, [chosen, rejected], [chosen_path, rejected_path])?, false)
+            continued(&shared, [chosen, rejected], [chosen_path, rejected_path])?
         }
         // UltraFeedback's binarised files repeat the prompt as the first turn of each conversation.
         (Some(Said::Text(prompt)), Said::Messages(chosen), Said::Messages(rejected))
             if opens_with(&chosen, &prompt) && opens_with(&rejected, &prompt) =>
         {
-            (continued(&shared, [chosen, rejected], [chosen_path, rejected_path])?, false)
+            continued(&shared, [chosen, rejected], [chosen_path, rejected_path])?
         }
         (Some(Said::Text(_)), Said::Messages(chosen), Said::Messages(rejected))
             if has_question(&chosen) || has_question(&rejected) =>
@@ -55,7 +58,7 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
         }
         (Some(prompt), chosen, rejected) if same_form(&chosen, &rejected) => {
             let chosen = shared.record(&prompt, chosen, chosen_path)?;
-            ([chosen, shared.record(&prompt, rejected, rejected_path)?], false)
+            ([chosen, shared.record(&prompt, rejected, rejected_path)?], Some(prompt))
         }
         _ => {
             let fix = "make chosen and rejected both strings, or both lists of messages";
@@ -65,7 +68,22 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     let [chosen, rejected] = whole;
     let mut preference = pair_of(chosen, rejected, scores, provenance);
     (preference.margin, preference.confidence) = (margin, confidence);
-    preference.implicit_prompt = implicit_prompt;
+    preference.implicit_prompt = asked.is_none();
+    preference.reference = match (reference, asked) {
+        (None, _) => None,
+        (Some(said), Some(prompt)) => shared.reference(&prompt, said, &preference.responses, reference_path)?,
+        (Some(Said::Text(text)), None) if text.trim().is_empty() => {
+            return Err(Fault::at(reference_path, "the response is empty", super::EMPTY_FIX));
+        }
+        (Some(Said::Text(text)), None) => {
+            let record = Record::Text { text, provenance: preference.provenance.clone() };
+            distinct_reference(record, &preference.responses, reference_path)?
+        }
+        (Some(Said::Messages(_)), None) => {
+            let fix = "write it as a string, as the responses are";
+            return Err(Fault::at(reference_path, "has another form than the responses", fix));
+        }
+    };
     Ok(PreferenceRecord::Ranked(preference))
 }
 
@@ -111,8 +129,12 @@ fn check(
     }
 }
 
-/// Two conversations as prompt (the turns they have in common) and responses.
-fn continued(shared: &Shared, turns: [Vec<Message>; 2], paths: [&str; 2]) -> Result<[Record; 2], Fault> {
+/// Two conversations as responses, and the prompt: the turns they have in common.
+fn continued(
+    shared: &Shared,
+    turns: [Vec<Message>; 2],
+    paths: [&str; 2],
+) -> Result<([Record; 2], Option<Said>), Fault> {
     let [chosen, rejected] = turns;
     if chosen == rejected {
         return Err(same(paths[1], paths[0]));
@@ -134,5 +156,6 @@ fn continued(shared: &Shared, turns: [Vec<Message>; 2], paths: [&str; 2]) -> Res
         }
         shared.conversation(turns, response, path)
     };
-    Ok([split(chosen, paths[0])?, split(rejected, paths[1])?])
+    let prompt = Said::Messages(chosen[..common].to_vec());
+    Ok(([split(chosen, paths[0])?, split(rejected, paths[1])?], Some(prompt)))
 }

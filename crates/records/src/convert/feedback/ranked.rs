@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Said, Shared, number, said, user};
+use super::{Said, Shared, number, optional_said, said, user};
 use crate::convert::{Fields, structure, wrong_type};
 use crate::{Preference, PreferenceRecord, Provenance, RankedResponse, fault::Fault};
 
@@ -37,6 +37,8 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     }
     let scores = numbers(&mut row, "scores", list.len())?;
     let ranks = numbers(&mut row, "ranks", list.len())?;
+    let reference_path = row.column("reference");
+    let reference = optional_said(row.take("reference"), reference_path)?;
     let shared = Shared::take(&mut row, provenance.clone())?;
     let mut candidates = Vec::with_capacity(list.len());
     for (index, value) in list.into_iter().enumerate() {
@@ -64,8 +66,13 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     if responses.iter().all(|response| response.rank == 0) {
         return Err(Fault::at(path, "all responses tie", "remove the row: there is nothing to prefer"));
     }
+    let reference = match reference {
+        Some(said) => shared.reference(&prompt, said, &responses, reference_path)?,
+        None => None,
+    };
     Ok(PreferenceRecord::Ranked(Preference {
         responses,
+        reference,
         margin: None,
         confidence: None,
         implicit_prompt: false,

@@ -1,0 +1,83 @@
+//! What stages have in common whose policy answers prompts that are then chosen from.
+
+use camelid_objectives::reinforcement::shaping::{MissingEnd, Shaping};
+use camelid_text::Text;
+use camelid_train::{Drawing, Evaluation, Rollouts};
+use serde::Serialize;
+
+use super::RecipeError;
+use super::group::EvaluationChoice;
+use super::rewards::{TermPlan, build_rewards, resolve_rewards};
+use super::spec::StageSpec;
+
+/// How answers are drawn and rewarded, resolved.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RolloutPlan {
+    pub(crate) reward: Vec<TermPlan>,
+    pub(crate) evaluation: EvaluationChoice,
+    pub(crate) samples: usize,
+    pub(crate) answer_tokens: usize,
+    pub(crate) missing_end_penalty: f64,
+}
+
+impl RolloutPlan {
+    pub(crate) fn rollouts(&self, seed: u64, text: Text) -> Rollouts {
+        let evaluation = match self.evaluation {
+            EvaluationChoice::Greedy => Evaluation::Greedy,
+            EvaluationChoice::Sampled => Evaluation::Sampled,
+        };
+        let drawing = Drawing { samples: self.samples, answer_tokens: self.answer_tokens, seed, evaluation };
+        Rollouts { drawing, text, rewards: build_rewards(&self.reward) }
+    }
+
+    pub(crate) fn shaping(&self) -> Shaping {
+        Shaping { missing_end: MissingEnd::Penalty(self.missing_end_penalty), ..Shaping::default() }
+    }
+
+    /// Whether prompts must come with the answers that are right.
+    pub(crate) fn needs_expected(&self) -> bool {
+        build_rewards(&self.reward).needs_expected()
+    }
+}
+
+/// `samples` is how many answers a prompt gets where the recipe does not say.
+pub(crate) fn resolve_rollouts(place: &str, spec: &StageSpec, samples: usize) -> Result<RolloutPlan, RecipeError> {
+    let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
+    let kind = spec.kind.name();
+    let of_others = [
+        ("clip_low", spec.clip_low.is_some()),
+        ("clip_high", spec.clip_high.is_some()),
+        ("entropy_coefficient", spec.entropy_coefficient.is_some()),
+    ];
+    if let Some((key, _)) = of_others.into_iter().find(|(_, is_set)| *is_set) {
+        return error(format!("`{key}` is not a key of an {kind} stage"), "remove it, or set kind = \"group\"");
+    }
+    let plan = RolloutPlan {
+        reward: resolve_rewards(place, spec.reward.as_ref())?,
+        evaluation: spec.evaluation.unwrap_or_default(),
+        samples: spec.samples.unwrap_or(samples),
+        answer_tokens: spec.answer_tokens.unwrap_or(128),
+        missing_end_penalty: spec.missing_end_penalty.unwrap_or(0.0),
+    };
+    if plan.samples < 2 || plan.samples > 128 {
+        return error(format!("`samples` is {}", plan.samples), "use 2 to 128: answers are compared with each other");
+    }
+    if plan.answer_tokens == 0 {
+        return error("`answer_tokens` is 0".into(), "use at least 1; 128 is usual");
+    }
+    if !(plan.missing_end_penalty >= 0.0 && plan.missing_end_penalty.is_finite()) {
+        let what = format!("`missing_end_penalty` is {}", plan.missing_end_penalty);
+        return error(what, "use a number from 0 up");
+    }
+    Ok(plan)
+}
+
+/// What a recipe says that only stages on chosen answers read, with the kind that does.
+pub(crate) fn selection_keys(spec: &StageSpec) -> Vec<(&'static str, &'static str)> {
+    let named = [
+        ("select", "expert-iteration", spec.select.is_some()),
+        ("demonstrations", "expert-iteration", spec.demonstrations.is_some()),
+        ("sampler", "online-preference", spec.sampler.is_some()),
+    ];
+    named.into_iter().filter(|(.., is_set)| *is_set).map(|(key, kind, _)| (key, kind)).collect()
+}

@@ -1,0 +1,211 @@
+//! The page of a sweep.
+
+use camelid_objectives::over_optimisation::{Fit, Law};
+use camelid_report::statistics::Estimate;
+use camelid_report::{
+    Axis, Bar, Block, Cell, Fact, Figure, Marks, Page, Point, Section, Series, Stroke, Table, Whiskers, format_number,
+};
+
+use super::gather::{Outcome, Results};
+use super::spec::{Curve, FigureSpec};
+
+/// Points at which a computed curve is drawn.
+const CURVE_POINTS: u32 = 80;
+
+pub(crate) fn page(results: &Results<'_>) -> Page {
+    let mut sections = vec![summary(results)];
+    if !results.spec.table.is_empty() {
+        let blocks = vec![Block::Table(table(results))];
+        sections.push(Section { heading: "Last evaluation".into(), blocks });
+    }
+    for figure in &results.spec.figure {
+        sections.push(section(results, figure));
+    }
+    sections.extend(failures(results));
+    let raw = results
+        .spec
+        .variant
+        .iter()
+        .map(|variant| format!("{}: {}, set {:?}", variant.name, variant.recipe.display(), variant.set));
+    let raw: Vec<String> = std::iter::once(format!("all: set {:?}", results.spec.set)).chain(raw).collect();
+    let block = Block::Raw { summary: "recipes and what each variant changes".into(), text: raw.join("\n") };
+    sections.push(Section { heading: "Variants".into(), blocks: vec![block] });
+    Page { title: results.spec.name.clone(), lead: "Variants of recipes over seeds.".into(), sections }
+}
+
+fn summary(results: &Results<'_>) -> Section {
+    let count = |wanted: fn(&Outcome) -> bool| results.runs.iter().flatten().filter(|run| wanted(&run.outcome)).count();
+    let facts = [
+        ("variants", results.spec.variant.len()),
+        ("seeds", results.spec.seeds.len()),
+        ("runs finished", count(|outcome| *outcome == Outcome::Finished)),
+        ("runs failed", count(|outcome| matches!(outcome, Outcome::Failed(_)))),
+        ("runs not finished", count(|outcome| *outcome == Outcome::Pending)),
+    ];
+    let facts = facts.map(|(name, value)| Fact { name: name.into(), value: value.to_string() }).to_vec();
+    let words = format!(
+        "Intervals are those of Student's t over seeds, at {} %. They say how far the mean of other seeds may lie, not how far another \
+         data set's. A single seed has none.",
+        format_number(results.spec.confidence * 100.0)
+    );
+    Section { heading: "Summary".into(), blocks: vec![Block::Facts(facts), Block::Paragraph(words)] }
+}
+
+fn cell(estimate: Option<Estimate>) -> Cell {
+    estimate.map_or(Cell::Missing, |estimate| Cell::measured(estimate.mean, estimate.interval()))
+}
+
+fn table(results: &Results<'_>) -> Table {
+    let spec = results.spec;
+    let columns =
+        ["variant", "runs"].into_iter().chain(spec.table.iter().map(String::as_str)).map(str::to_owned).collect();
+    let row = |variant: usize| {
+        let head = [Cell::text(&spec.variant[variant].name), Cell::Number(results.finished(variant).count() as f64)];
+        head.into_iter().chain(spec.table.iter().map(|metric| cell(results.estimate(variant, metric)))).collect()
+    };
+    let rows = (0..spec.variant.len()).map(row).collect();
+    Table { caption: "Mean over seeds with its interval.".into(), columns, rows }
+}
+
+fn section(results: &Results<'_>, figure: &FigureSpec) -> Section {
+    let variants = || results.spec.variant.iter().enumerate();
+    let place = |x: f64, y: f64| (figure.x_scale.place(x), figure.y_scale.place(y));
+    let mut series = Vec::new();
+    let mut fitted = Vec::new();
+    for (index, variant) in variants() {
+        let runs = results.curves(index, figure);
+        let points = results.mean_curve(index, figure).into_iter().map(|mean| {
+            let (x, y) = place(mean.x, mean.y.mean);
+            let point = Point::new(x, y);
+            match mean.y.interval() {
+                Some((low, high)) => point.within(figure.y_scale.place(low), figure.y_scale.place(high)),
+                None => point,
+            }
+        });
+        let mut curve =
+            Series::new(&variant.name, points.collect()).with_stroke(Stroke::Marked).with_whiskers(Whiskers::Bars);
+        if runs.len() > 1 {
+            curve = curve.with_runs(runs.iter().map(|run| run.iter().map(|at| place(at.x, at.y)).collect()).collect());
+        }
+        series.push(curve);
+        if figure.laws {
+            let farthest = runs.iter().flatten().map(|at| at.x).fold(0.0, f64::max);
+            let best = results
+                .laws(index, figure)
+                .into_iter()
+                .filter_map(|law| law.pooled)
+                .min_by(|a, b| a.bic().total_cmp(&b.bic()));
+            if let (Some(best), Some(start)) = (best, results.start(index, figure)) {
+                fitted.push(law_curve(&variant.name, &best, start, farthest, place));
+            }
+        }
+    }
+    let range = series.iter().flat_map(|series| &series.points).map(|point| point.x);
+    let (low, high) = range.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    series.extend(fitted);
+    if figure.curve == Some(Curve::BestOfNKl) && low <= high {
+        series.push(best_of_n_kl(low, high));
+    }
+    let caption =
+        "Each point is the mean over seeds of one evaluation, with the interval of y; thin lines are single runs."
+            .into();
+    let x = Axis { label: figure.x_scale.label(&figure.x), scale: figure.x_scale.scale() };
+    let y = Axis { label: figure.y_scale.label(&figure.y), scale: figure.y_scale.scale() };
+    let drawn = Figure { title: figure.title.clone(), caption, x, y, marks: Marks::Series(series) };
+    let mut blocks = vec![Block::Figure(drawn)];
+    blocks.extend(hypervolumes(results, figure));
+    if figure.laws {
+        blocks.push(Block::Table(laws(results, figure)));
+    }
+    Section { heading: figure.title.clone(), blocks }
+}
+
+/// A fitted law over the distances that were gone.
+fn law_curve(name: &str, fit: &Fit, start: f64, farthest: f64, place: impl Fn(f64, f64) -> (f64, f64)) -> Series {
+    let at = |step: u32| {
+        let distance = farthest.sqrt() * f64::from(step) / f64::from(CURVE_POINTS);
+        place(distance * distance, start + fit.reward(distance))
+    };
+    Series::of_values(format!("{name}, {} law", law_name(fit.law)), (0..=CURVE_POINTS).map(at))
+        .with_stroke(Stroke::Dashed)
+}
+
+fn law_name(law: Law) -> &'static str {
+    match law {
+        Law::BestOfN => "d(α - βd)",
+        Law::Reinforcement => "d(α - β log d)",
+    }
+}
+
+fn best_of_n_kl(low: f64, high: f64) -> Series {
+    let (low, high) = (low.max(1.0), high.max(1.0));
+    let at = |step: u32| {
+        let n = low * (high / low).powf(f64::from(step) / f64::from(CURVE_POINTS));
+        (n, n.ln() - (n - 1.0) / n)
+    };
+    Series::of_values("log n - (n - 1)/n", (0..=CURVE_POINTS).map(at)).with_stroke(Stroke::Dashed)
+}
+
+/// Bars of the frontiers' hypervolumes.
+fn hypervolumes(results: &Results<'_>, figure: &FigureSpec) -> Option<Block> {
+    let [x, y] = figure.reference?;
+    let bar = |(index, variant): (usize, &super::VariantSpec)| {
+        let area = results.hypervolume(index, figure)?;
+        Some(Bar { label: variant.name.clone(), value: area.mean, interval: area.interval() })
+    };
+    let bars = results.spec.variant.iter().enumerate().filter_map(bar).collect();
+    Some(Block::Figure(Figure {
+        title: "Hypervolume of the frontier".into(),
+        caption: format!(
+            "Area between what a run reached and the point ({}, {}), the mean over seeds: more is better in both quantities at once.",
+            format_number(x),
+            format_number(y)
+        ),
+        x: Axis::linear("variant"),
+        y: Axis::linear(format!("{} × {}", figure.x, figure.y)),
+        marks: Marks::Bars(bars),
+    }))
+}
+
+fn laws(results: &Results<'_>, figure: &FigureSpec) -> Table {
+    let mut rows = Vec::new();
+    for (index, variant) in results.spec.variant.iter().enumerate() {
+        for law in results.laws(index, figure) {
+            let number = |value: Option<f64>| value.map_or(Cell::Missing, Cell::Number);
+            let peak = law.pooled.and_then(|fit| fit.peak());
+            rows.push(vec![
+                Cell::text(&variant.name),
+                Cell::text(law_name(law.law)),
+                cell(law.alpha),
+                cell(law.beta),
+                number(peak.map(|peak| peak.distance)),
+                number(peak.map(|peak| peak.reward)),
+                number(law.pooled.map(|fit| fit.bic())),
+            ]);
+        }
+    }
+    Table {
+        caption: "Laws of over-optimisation with d the root of the KL: α and β are means over seeds, the rest is fitted to all runs \
+                  together. The law with the lower BIC is drawn. A peak beyond the distances gone is a guess."
+            .into(),
+        columns: ["variant", "law", "α", "β", "peak at d", "gained there", "BIC"].map(str::to_owned).to_vec(),
+        rows,
+    }
+}
+
+fn failures(results: &Results<'_>) -> Option<Section> {
+    let mut rows = Vec::new();
+    for (variant, runs) in results.spec.variant.iter().zip(&results.runs) {
+        for run in runs {
+            if let Outcome::Failed(why) = &run.outcome {
+                rows.push(vec![Cell::text(&variant.name), Cell::Number(run.seed as f64), Cell::text(why)]);
+            }
+        }
+    }
+    if rows.is_empty() {
+        return None;
+    }
+    let columns = ["variant", "seed", "what it said"].map(str::to_owned).to_vec();
+    let table = Table { caption: "These runs are in no figure.".into(), columns, rows };
+    Some(Section { heading: "Failed runs".into(), blocks: vec![Block::Table(table)] })
+}

@@ -1,0 +1,5 @@
+//! Figures and pages from outside.
+
+mod examples;
+mod figures;
+mod page;
