@@ -220,7 +220,7 @@ pub(crate) struct SamplingArgs {
     pub(crate) seed: u64,
 }
 
-/// What a model that only generates is kept in.
+/// What a model that is not trained is kept in.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct WeightArgs {
     /// What weights are kept in: as they are computed with, or as 8-bit numbers, which are read faster and round a little more
@@ -410,6 +410,8 @@ pub(crate) struct ScoreArgs {
     /// Score prompts too, not only what a model would be trained on
     #[arg(long)]
     pub(crate) all_tokens: bool,
+    #[command(flatten)]
+    pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }

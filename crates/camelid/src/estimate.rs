@@ -91,3 +91,31 @@ pub(crate) fn flops_a_token(arch: &ArchConfig, tuning: &Tuning, checkpointing: b
 
 /// Share of the measured rate of matrix products that a whole step reaches.
 pub(crate) const STEP_EFFICIENCY: f64 = 0.6;
+
+#[cfg(test)]
+mod tests {
+    use camelid_model::LowRank;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn checkpointing_takes_less_memory_and_more_time() {
+        let config = json!({
+            "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 576, "intermediate_size": 1536,
+            "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3, "vocab_size": 49152,
+            "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 100_000.0, "hidden_act": "silu",
+            "tie_word_embeddings": true,
+        });
+        let arch = ArchConfig::from_hf(&config).unwrap();
+        let targets = vec!["all-linear".to_owned()];
+        let tuning = Tuning::LowRank(LowRank { rank: 16, alpha: 32.0, rslora: false, dropout: 0.0, targets });
+        let memory =
+            |checkpointing| memory_bytes(&arch, &tuning, MomentType::F32, checkpointing, Compute::Bf16, 1024) as i64;
+        // 29 blocks' activations in bf16 against their inputs in f32.
+        let kept = 2 * (2 * 576 + 2 * (9 + 3) * 64 + 2 * 1536);
+        assert!((memory(false) - memory(true) - 29 * 1024 * (kept - 4 * 576)).abs() <= 2);
+        let ratio = flops_a_token(&arch, &tuning, true) / flops_a_token(&arch, &tuning, false);
+        assert!(ratio > 1.3 && ratio < 1.5, "{ratio}");
+    }
+}

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::process::Command;
 
 use serde_json::json;
-use support::{TEMPLATE, Workshop, recipe};
+use support::{TEMPLATE, Workshop, recipe, write_model};
 
 /// A workshop, a change to it, and the message of the command that then fails.
 macro_rules! cases {
@@ -109,6 +109,12 @@ fn online(workshop: &Workshop, lines: &str) -> Vec<String> {
     answering(workshop, "online-preference", lines)
 }
 
+/// The same as a ppo stage.
+fn ppo(workshop: &Workshop, lines: &str) -> Vec<String> {
+    workshop.write("recipe.toml", recipe(lines).replace("kind = \"sft\"", "kind = \"ppo\""));
+    run()
+}
+
 /// As [`prefer`], training a reward model.
 fn reward(workshop: &Workshop, lines: &str) -> Vec<String> {
     prefer(workshop, lines);
@@ -169,7 +175,49 @@ cases! {
     group_unknown_loss: |workshop| group(workshop, "loss = \"grop\"\n");
     group_with_beta: |workshop| group(workshop, "beta = 0.1\n");
     group_of_one: |workshop| group(workshop, "samples = 1\n");
-    group_kl_in_full: |workshop| group(workshop, "tune = \"full\"\nkl_coefficient = 0.1\n");
+    group_unknown_kl_place: |workshop| group(workshop, "kl_in = \"rewards\"\n");
+    group_with_ppo_key: |workshop| group(workshop, "value_model = \"model\"\n");
+    group_with_dropout: |workshop| group(workshop, "lora = { dropout = 0.1 }\n");
+    group_full_kl_with_ema: |workshop| group(workshop, "tune = \"full\"\nema = 0.9\n");
+    remax_of_none: |workshop| group(workshop, "loss = \"remax\"\nsamples = 0\n");
+    ppo_key_in_sft: |workshop| run_with(workshop, "gae_lambda = 0.9\n");
+    ppo_with_a_loss: |workshop| ppo(workshop, "loss = \"dpo\"\n");
+    ppo_with_kl_coefficient: |workshop| ppo(workshop, "kl_coefficient = 0.1\n");
+    ppo_with_kl_place: |workshop| ppo(workshop, "kl_in = \"loss\"\n");
+    ppo_with_learn: |workshop| ppo(workshop, "learn = \"assistant\"\n");
+    ppo_with_neftune: |workshop| ppo(workshop, "neftune_alpha = 5\n");
+    ppo_of_none: |workshop| ppo(workshop, "samples = 0\n");
+    ppo_kl_unknown_setting: |workshop| ppo(workshop, "kl = { coeficient = 0.1 }\n");
+    ppo_kl_unknown_estimator: |workshop| ppo(workshop, "kl = { estimator = \"k4\" }\n");
+    ppo_kl_below_0: |workshop| ppo(workshop, "kl = { coefficient = -0.1 }\n");
+    ppo_kl_horizon_without_target: |workshop| ppo(workshop, "kl = { horizon = 100 }\n");
+    ppo_kl_target_of_0: |workshop| ppo(workshop, "kl = { target = 0 }\n");
+    ppo_kl_that_cannot_adapt: |workshop| ppo(workshop, "kl = { coefficient = 0, target = 6 }\n");
+    ppo_value_model_missing: |workshop| ppo(workshop, "answer_tokens = 8\nvalue_model = \"./nothing\"\n");
+    ppo_value_model_of_another_vocabulary: |workshop| {
+        write_model(&workshop.path("other"));
+        workshop.edit_json("other/tokenizer.json", |t| t["added_tokens"][3]["content"] = json!("<|turn|>"));
+        ppo(workshop, "answer_tokens = 8\nvalue_model = \"other\"\n")
+    };
+    ppo_value_learning_rate_of_0: |workshop| ppo(workshop, "value_learning_rate = 0\n");
+    ppo_value_coefficient_of_0: |workshop| ppo(workshop, "value_coefficient = 0\n");
+    ppo_value_clip_below_0: |workshop| ppo(workshop, "value_clip = -0.2\n");
+    ppo_discount_of_0: |workshop| ppo(workshop, "discount = 0\n");
+    ppo_lambda_beyond_1: |workshop| ppo(workshop, "gae_lambda = 1.5\n");
+    ppo_whiten_rewards_not_bool: |workshop| ppo(workshop, "whiten_rewards = 1\n");
+    ppo_whiten_advantages_not_bool: |workshop| ppo(workshop, "whiten_advantages = \"yes\"\n");
+    ppo_scale_of_two_kinds: |workshop| ppo(workshop, "score_scale = { running = true, mean = 1 }\n");
+    ppo_scale_without_deviation: |workshop| ppo(workshop, "score_scale = { deviation = 0 }\n");
+    ppo_scale_bound_below_0: |workshop| ppo(workshop, "score_scale = { bound = -5 }\n");
+    ppo_missing_end_twice: |workshop| ppo(workshop, "missing_end_score = -1\nmissing_end_penalty = 1\n");
+    ppo_missing_end_score_infinite: |workshop| ppo(workshop, "missing_end_score = inf\n");
+    ppo_target_kl_of_0: |workshop| ppo(workshop, "target_kl = 0\n");
+    ppo_pretraining_without_data: |workshop| ppo(workshop, "pretraining = { coefficient = 1 }\n");
+    ppo_pretraining_data_missing: |workshop| ppo(workshop, "pretraining = { data = \"dat.jsonl\" }\n");
+    ppo_pretraining_coefficient_of_0: |workshop| ppo(workshop, "pretraining = { data = \"data.jsonl\", coefficient = 0 }\n");
+    ppo_pretraining_of_none: |workshop| ppo(workshop, "pretraining = { data = \"data.jsonl\", batch_size = 0 }\n");
+    ppo_full_with_ema: |workshop| ppo(workshop, "tune = \"full\"\nema = 0.9\n");
+    ema_of_1: |workshop| run_with(workshop, "ema = 1.0\n");
     group_key_in_sft: |workshop| run_with(workshop, "samples = 8\n");
     group_with_learn: |workshop| group(workshop, "learn = \"assistant\"\n");
     group_on_texts: |workshop| {

@@ -219,3 +219,31 @@ fn a_torn_checkpoint_is_passed_over() {
     assert_eq!((hashes(&workshop), losses(&workshop)), expected);
     assert_eq!(checkpoints(&workshop), [format!("step-{}", STEPS - 1), format!("step-{STEPS}")]);
 }
+
+/// Policy, value model, KL coefficient and the draw of other records, killed while answers are drawn and while they are
+/// learned from.
+#[test]
+fn a_ppo_stage_survives_kill_9() {
+    let lines = "samples = 2\nanswer_tokens = 6\nreward = { length = { per_token = 0.1 } }\nlora = { rank = 4 }\nema = 0.9\n\
+                 inner_epochs = 2\nkl = { target = 0.5, horizon = 20 }\nscore_scale = { running = true, bound = 5 }\n\
+                 pretraining = { data = \"data.jsonl\", coefficient = 1.0 }\n";
+    let recipe = long_recipe(lines).replace("kind = \"sft\"", "kind = \"ppo\"");
+    let whole = Workshop::new();
+    whole.write("recipe.toml", &recipe);
+    whole.succeed(&["run", "recipe.toml"]);
+    let expected = (hashes(&whole), losses(&whole));
+    assert!(expected.0.iter().any(|(name, _)| name.ends_with("value.safetensors")), "{:?}", expected.0);
+    let workshop = Workshop::new();
+    workshop.write("recipe.toml", &recipe);
+    let mut random = 7_u64;
+    for reach in [8, 16, 24] {
+        let child = start(&workshop);
+        wait_for("steps", || steps(&workshop) >= reach);
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        std::thread::sleep(Duration::from_micros((random >> 33) % 30_000));
+        signal(&child, "KILL");
+        assert!(!end(child).success() && steps(&workshop) < STEPS, "killed too late");
+    }
+    workshop.succeed(&["run", "recipe.toml"]);
+    assert_eq!((hashes(&workshop), losses(&workshop)), expected);
+}

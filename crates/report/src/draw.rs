@@ -48,11 +48,23 @@ pub(crate) fn svg(figure: &Figure, name: &str) -> String {
     let drawn = SvgBackend::new().render_scene(&scene);
     // The library's own opening tag has a fixed size and no words for those who cannot see.
     let body = drawn.split_once("-->").map_or("</svg>", |(_, body)| body);
-    let body = body.replace("id=\"kuva-", &format!("id=\"{name}-")).replace("url(#kuva-", &format!("url(#{name}-"));
+    let body = with_own_names(body, name);
     format!(
         "{head}viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" fill=\"currentColor\" \
          font-family=\"DejaVu Sans, Verdana, Liberation Sans, Arial, sans-serif\">{body}"
     )
+}
+
+/// The library numbers clip paths through all figures that a process draws, so that the same figure would look different each time,
+/// and starts at 0 in the next process. Here they are named for the figure and counted within it.
+fn with_own_names(body: &str, name: &str) -> String {
+    const BEFORE: &str = "id=\"kuva-";
+    let ids = body.match_indices(BEFORE).filter_map(|(at, _)| body[at + "id=\"".len()..].split('"').next());
+    ids.enumerate().fold(body.to_owned(), |text, (index, id)| {
+        let own = format!("{name}-clip-{index}");
+        text.replace(&format!("id=\"{id}\""), &format!("id=\"{own}\""))
+            .replace(&format!("url(#{id})"), &format!("url(#{own})"))
+    })
 }
 
 struct Drawing<'a> {

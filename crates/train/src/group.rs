@@ -79,7 +79,9 @@ impl GroupTask {
                     rollouts_mut(examples).map(|rollout| rollout.rewards.clone()).collect();
                 if of_groups {
                     let before = scores.concat();
-                    scores.iter_mut().for_each(|group| reinforce_plus_plus::subtract_group_mean(group));
+                    for group in &mut scores {
+                        reinforce_plus_plus::subtract_group_mean(group);
+                    }
                     for ((rewards, after), before) in rewards.iter_mut().zip(scores.concat()).zip(before) {
                         // Where the answer's score stands.
                         if let Some(last) = rewards.last_mut() {

@@ -151,7 +151,7 @@ impl PpoTask {
             advantages.push(own);
             (rollout.values, rollout.returns) = (values, returns);
         }
-        metrics.extend(self.figures(examples, &advantages));
+        metrics.extend(figures(examples, &advantages));
         if self.method.whiten_advantages {
             whiten(&mut advantages, &weights, true);
         }
@@ -159,30 +159,6 @@ impl PpoTask {
             rollout.advantages = advantages;
         }
         Ok(metrics)
-    }
-
-    /// What the value model is worth, and advantages before they are whitened.
-    fn figures(&self, examples: &[Example], advantages: &[Vec<f64>]) -> Vec<Metric> {
-        let answers: Vec<&Rollout> = answers(examples).collect();
-        let weights: Vec<Vec<f32>> = answers.iter().map(|answer| vec![1.0; answer.values.len()]).collect();
-        let of_values: Vec<Values<'_>> =
-            answers.iter().zip(&weights).map(|(answer, weights)| values(&answer.values, answer, weights)).collect();
-        let advantages = advantages.concat();
-        let count = advantages.len() as f64;
-        let mean = advantages.iter().sum::<f64>() / count.max(1.0);
-        let variance = advantages.iter().map(|advantage| (advantage - mean).powi(2)).sum::<f64>() / count.max(1.0);
-        let said: f64 = answers.iter().flat_map(|answer| &answer.values).map(|&value| f64::from(value)).sum();
-        let due: f64 = answers.iter().flat_map(|answer| &answer.returns).sum();
-        let mut metrics = vec![
-            Metric::new("critic/values/mean", Reduced::new(said, count)),
-            Metric::new("critic/returns/mean", Reduced::new(due, count)),
-            Metric::new("critic/advantages/mean", Reduced::new(mean * count, count)),
-            Metric::new("critic/advantages/std", Reduced::new(variance.sqrt() * count, count)),
-        ];
-        if let Some(explained) = explained_variance(&of_values) {
-            metrics.push(Metric::new("critic/vf_explained_var", Reduced::new(explained, 1.0)));
-        }
-        metrics
     }
 }
 
@@ -304,4 +280,28 @@ impl Task for PpoTask {
 /// The values `read` of an answer beside what they were when it was drawn.
 fn values<'a>(read: &'a [f32], rollout: &'a Rollout, weights: &'a [f32]) -> Values<'a> {
     Values { values: read, old_values: &rollout.values, returns: &rollout.returns, weights }
+}
+
+/// What the value model is worth, and advantages before they are whitened.
+fn figures(examples: &[Example], advantages: &[Vec<f64>]) -> Vec<Metric> {
+    let answers: Vec<&Rollout> = answers(examples).collect();
+    let weights: Vec<Vec<f32>> = answers.iter().map(|answer| vec![1.0; answer.values.len()]).collect();
+    let of_values: Vec<Values<'_>> =
+        answers.iter().zip(&weights).map(|(answer, weights)| values(&answer.values, answer, weights)).collect();
+    let advantages = advantages.concat();
+    let count = advantages.len() as f64;
+    let mean = advantages.iter().sum::<f64>() / count.max(1.0);
+    let variance = advantages.iter().map(|advantage| (advantage - mean).powi(2)).sum::<f64>() / count.max(1.0);
+    let said: f64 = answers.iter().flat_map(|answer| &answer.values).map(|&value| f64::from(value)).sum();
+    let due: f64 = answers.iter().flat_map(|answer| &answer.returns).sum();
+    let mut metrics = vec![
+        Metric::new("critic/values/mean", Reduced::new(said, count)),
+        Metric::new("critic/returns/mean", Reduced::new(due, count)),
+        Metric::new("critic/advantages/mean", Reduced::new(mean * count, count)),
+        Metric::new("critic/advantages/std", Reduced::new(variance.sqrt() * count, count)),
+    ];
+    if let Some(explained) = explained_variance(&of_values) {
+        metrics.push(Metric::new("critic/vf_explained_var", Reduced::new(explained, 1.0)));
+    }
+    metrics
 }

@@ -51,7 +51,11 @@ pub(crate) fn run(args: &ScoreArgs) -> anyhow::Result<()> {
         eprintln!("skipped {}: {reason}", dataset.records[*record].provenance());
     }
     let backend = machine::open(args.machine.compute, args.machine.threads);
-    let options = TransformerOptions { value_head: model.has_value_head(), ..TransformerOptions::default() };
+    let options = TransformerOptions {
+        value_head: model.has_value_head(),
+        weights: args.weights.weights.into(),
+        ..TransformerOptions::default()
+    };
     let mut engine = Transformer::new(backend, model, Tuning::Frozen, 0, options)?;
     if options.value_head {
         return print_rewards(&mut engine, &dataset, &encoded.sequences);

@@ -45,10 +45,10 @@ pub(crate) fn ppo_task(
 }
 
 /// Every token with its number, whatever else a tokenizer's file says.
-fn vocabulary(text: &TextAssets) -> BTreeMap<String, u64> {
-    let tokenizer: Json = serde_json::from_slice(&text.tokenizer_json).unwrap_or_default();
-    let tokens = tokenizer["model"]["vocab"].as_object().into_iter().flatten();
+fn vocabulary(text: &TextAssets) -> (Json, BTreeMap<String, u64>) {
+    let mut tokenizer: Json = serde_json::from_slice(&text.tokenizer_json).unwrap_or_default();
     let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
-    let added = added.filter_map(|token| Some((token["content"].as_str()?.to_owned(), token["id"].as_u64()?)));
-    tokens.filter_map(|(token, id)| Some((token.clone(), id.as_u64()?))).chain(added).collect()
+    let added =
+        added.filter_map(|token| Some((token["content"].as_str()?.to_owned(), token["id"].as_u64()?))).collect();
+    (tokenizer["model"]["vocab"].take(), added)
 }

@@ -47,7 +47,7 @@ const FIRST: [Known; 12] = [
         &["logps/chosen", "logps/rejected"],
         "Summed over a response's tokens.",
     ),
-    known("Reward", "reward", &["reward"], "Mean reward of the policy's answers."),
+    known("Reward", "reward", &["reward", "mean_reward"], "Mean reward of the answers."),
     known(
         "Spread of rewards",
         "reward",

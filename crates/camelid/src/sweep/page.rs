@@ -157,12 +157,14 @@ fn hypervolumes(results: &Results<'_>, figure: &FigureSpec) -> Option<Block> {
     Some(Block::Figure(Figure {
         title: "Hypervolume of the frontier".into(),
         caption: format!(
-            "Area between what a run reached and the point ({}, {}), the mean over seeds: more is better in both quantities at once.",
+            "Area between what a run reached in ({}, {}) and the point ({}, {}), the mean over seeds: more is better in both at once.",
+            figure.x,
+            figure.y,
             format_number(x),
             format_number(y)
         ),
         x: Axis::linear("variant"),
-        y: Axis::linear(format!("{} × {}", figure.x, figure.y)),
+        y: Axis::linear("hypervolume"),
         marks: Marks::Bars(bars),
     }))
 }
@@ -208,4 +210,71 @@ fn failures(results: &Results<'_>) -> Option<Section> {
     let columns = ["variant", "seed", "what it said"].map(str::to_owned).to_vec();
     let table = Table { caption: "These runs are in no figure.".into(), columns, rows };
     Some(Section { heading: "Failed runs".into(), blocks: vec![Block::Table(table)] })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::gather::RunResult;
+    use super::super::spec::SweepSpec;
+    use super::*;
+
+    const SWEEP: &str = r#"
+name = "s"
+seeds = [0, 1]
+[[variant]]
+name = "a"
+recipe = "r.toml"
+[[variant]]
+name = "failed"
+recipe = "r.toml"
+[[figure]]
+title = "Over-optimisation"
+x = "eval_kl"
+y = "eval_gold"
+x_scale = "root"
+reference = [30.0, 0.0]
+laws = true
+[[figure]]
+title = "Best of n"
+x = "n"
+y = "kl"
+x_scale = "log"
+curve = "best-of-n-kl"
+"#;
+
+    fn run(seed: u64) -> RunResult {
+        let line = |step: u32| {
+            let (kl, n) = (f64::from(step) * 2.0, 2_f64.powi(step as i32));
+            let gold = Law::BestOfN.reward(0.6, 0.1 + seed as f64 * 0.01, kl.sqrt());
+            let line = json!({"step": step, "eval_kl": kl, "eval_gold": gold, "n": n, "kl": n.ln()});
+            line.as_object().cloned().unwrap_or_default()
+        };
+        RunResult { seed, outcome: Outcome::Finished, lines: (0..10).map(line).collect() }
+    }
+
+    #[test]
+    fn laws_and_known_curves_are_drawn_beside_what_was_measured() {
+        let spec: SweepSpec = toml::from_str(SWEEP).unwrap();
+        let failed = |seed| RunResult { seed, outcome: Outcome::Failed("no".into()), lines: Vec::new() };
+        let page = page(&Results { spec: &spec, runs: vec![vec![run(0), run(1)], vec![failed(0), failed(1)]] });
+        let headings: Vec<&str> = page.sections.iter().map(|section| section.heading.as_str()).collect();
+        assert_eq!(headings, ["Summary", "Over-optimisation", "Best of n", "Failed runs", "Variants"]);
+        let names = |section: usize| -> Vec<String> {
+            let Block::Figure(Figure { marks: Marks::Series(series), .. }) = &page.sections[section].blocks[0] else {
+                panic!()
+            };
+            series.iter().map(|series| series.name.clone()).collect()
+        };
+        assert_eq!(names(1), ["a", "failed", "a, d(α - βd) law"]);
+        assert_eq!(names(2), ["a", "failed", "log n - (n - 1)/n"]);
+        let Block::Figure(figure) = &page.sections[1].blocks[0] else { panic!() };
+        let Marks::Series(series) = &figure.marks else { panic!() };
+        // The root of a KL of 18, and the law meets what was measured.
+        assert!((series[0].points[9].x - 18_f64.sqrt()).abs() < 1e-12 && figure.x.label == "√ eval_kl");
+        let (measured, fitted) = (series[0].points[9].y, series[2].points.last().unwrap().y);
+        assert!((measured - fitted).abs() < 1e-9, "{measured} {fitted}");
+        assert!(page.html().unwrap().contains("Laws of over-optimisation"));
+    }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 /// How long a thread looks out for more before it sleeps: several times what lies between two operations of a token.
 const ALERT: Duration = Duration::from_micros(60);
-/// Looks between two readings of the clock, and before the core is offered to others.
+/// Looks between two readings of the clock.
 const LOOKS: usize = 64;
 
 /// The tasks of one operation.
@@ -100,10 +100,10 @@ impl Team {
         let asking = if alone { None } else { self.ask() };
         let Some(_asking) = asking else { return (0..count).for_each(task) };
         *self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        let tasks: *const (dyn Fn(usize) + Sync + '_) = task;
-        // SAFETY: only the lifetime changes. The operation is closed, and nobody reads the pointer any more, when `closing`
-        // is dropped, which is before `task` goes.
-        let tasks = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), *const Tasks>(tasks) };
+        let tasks: &(dyn Fn(usize) + Sync) = task;
+        // SAFETY: only the lifetime changes. The operation is closed, and nobody reads the reference any more, when
+        // `closing` is dropped, which is before `task` goes.
+        let tasks = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static Tasks>(tasks) };
         // SAFETY: the state is closed with nobody taking part, and `_asking` keeps other writers away.
         unsafe { *self.shared.job.get() = Some(Job { tasks, count }) };
         self.shared.next.store(0, Ordering::Relaxed);
@@ -155,22 +155,17 @@ struct Closing<'a>(&'a Shared);
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
         INSIDE.set(false);
-        let mut looks = 0;
+        let mut looks = 0_usize;
         let mut state = self.0.state.fetch_and(!OPEN, Ordering::AcqRel);
         while state & MEMBERS > 0 {
-            look_again(&mut looks);
+            looks += 1;
+            // A thread that is not back by now may be waiting for this very core.
+            if looks.is_multiple_of(LOOKS) {
+                std::thread::yield_now();
+            }
+            std::hint::spin_loop();
             state = self.0.state.load(Ordering::Acquire);
         }
-    }
-}
-
-/// Between two looks at something that another thread will change.
-fn look_again(looks: &mut usize) {
-    *looks += 1;
-    if looks.is_multiple_of(LOOKS) {
-        std::thread::yield_now();
-    } else {
-        std::hint::spin_loop();
     }
 }
 
@@ -210,13 +205,15 @@ impl Shared {
 /// What a thread of the team does all its life.
 fn work(shared: &Shared, sleeps: &AtomicBool) {
     INSIDE.set(true);
-    let (mut seen, mut looks, mut since) = (0, 0, Instant::now());
+    let (mut seen, mut looks, mut since) = (0, 0_usize, Instant::now());
     while !shared.ends.load(Ordering::Relaxed) {
         if let Some(operation) = shared.join(seen) {
             (seen, looks, since) = (operation, 0, Instant::now());
             continue;
         }
-        look_again(&mut looks);
+        // No yielding: on a busy machine it would be a long time before this thread is back.
+        looks += 1;
+        std::hint::spin_loop();
         if looks.is_multiple_of(LOOKS) && since.elapsed() > ALERT {
             sleeps.store(true, Ordering::SeqCst);
             let state = shared.state.load(Ordering::SeqCst);

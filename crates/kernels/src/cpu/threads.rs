@@ -70,7 +70,9 @@ impl Threads {
         let places: Vec<Mutex<Option<P>>> = parts.into_iter().map(|part| Mutex::new(Some(part))).collect();
         self.run(places.len(), |index| {
             let part = places[index].lock().unwrap_or_else(PoisonError::into_inner).take();
-            part.into_iter().for_each(|part| task(index, part));
+            if let Some(part) = part {
+                task(index, part);
+            }
         });
     }
 
@@ -85,11 +87,9 @@ impl Threads {
 }
 
 fn tree_sum(sums: &[f64]) -> f64 {
-    match sums {
-        [sum] => *sum,
-        _ => {
-            let (left, right) = sums.split_at(sums.len() / 2);
-            tree_sum(left) + tree_sum(right)
-        }
+    if let [sum] = sums {
+        return *sum;
     }
+    let (left, right) = sums.split_at(sums.len() / 2);
+    tree_sum(left) + tree_sum(right)
 }

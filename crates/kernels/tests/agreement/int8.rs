@@ -7,6 +7,14 @@ use crate::harness::{MACHINES, REFERENCE, Tolerance, activation, agree, config, 
 /// that they round as they do any weight is checked bit for bit beside the kernel.
 const TOLERANCE: Tolerance = Tolerance { f32: 1e-5, bf16: 4e-2 };
 
+/// `x Wᵀ` in `f32`, for `x` of as many rows as inputs.
+fn product<B: Backend>(b: &B, weight: &[f32], identity: &[f32], (out, input): (usize, usize)) -> Vec<f32> {
+    let matrix = b.prepare_int8(&b.upload(weight), out, input);
+    let mut y = b.alloc(DType::F32, input * out);
+    b.linear(&activation(b, identity), input, Weight::Prepared(&matrix), None, None, &mut y, false);
+    host(b, &y)
+}
+
 proptest! {
     #![proptest_config(config(24))]
 
@@ -52,12 +60,6 @@ proptest! {
             }
             Ok(())
         };
-        fn product<B: Backend>(b: &B, weight: &[f32], identity: &[f32], (out, input): (usize, usize)) -> Vec<f32> {
-            let matrix = b.prepare_int8(&b.upload(weight), out, input);
-            let mut y = b.alloc(DType::F32, input * out);
-            b.linear(&activation(b, identity), input, Weight::Prepared(&matrix), None, None, &mut y, false);
-            host(b, &y)
-        }
         check(&product(&*REFERENCE, &weight, &identity, (out, input)), 0.0)?;
         for machine in &*MACHINES {
             let rounding = if machine.compute == Compute::Bf16 { 1.0 / 256.0 } else { 0.0 };

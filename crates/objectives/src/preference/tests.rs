@@ -300,7 +300,7 @@ fn slic_keeps_the_reference_answer_likely() {
     assert_eq!(metric(&loss(&method, &[with.clone(), group()]), "reference_answers"), Reduced::new(1.0, 2.0));
 
     // The reference answer's tokens come last; each derivative by finite differences.
-    const STEP: f32 = 1.0 / 8192.0;
+    let step = 1.0_f32 / 8192.0;
     let responses = with.responses.len();
     let lengths: Vec<usize> = with.scored().map(|response| response.log_probs.len()).collect();
     let places = lengths.iter().enumerate().flat_map(|(index, &length)| (0..length).map(move |token| (index, token)));
@@ -312,7 +312,7 @@ fn slic_keeps_the_reference_answer_likely() {
             moved.log_probs[token] += by;
             loss(&method, &[group]).loss.sum
         };
-        close("slic", f64::from(*slope), (moved(STEP) - moved(-STEP)) / f64::from(2.0 * STEP), 1e-4);
+        close("slic", f64::from(*slope), (moved(step) - moved(-step)) / f64::from(2.0 * step), 1e-4);
     }
     assert_eq!(outcome.d_log_probs.len(), lengths.iter().sum::<usize>());
     // Methods that do not read it leave it alone.

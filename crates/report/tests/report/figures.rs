@@ -44,6 +44,15 @@ fn what_has_no_place_is_left_out_and_nothing_is_said_to_be_nothing() {
     assert_eq!(figure.table().rows.len(), 3);
 }
 
+#[test]
+fn a_figure_is_drawn_the_same_each_time_and_shares_no_name_with_another() {
+    let figure = examples::curves();
+    assert_eq!(figure.svg("one"), figure.svg("one"));
+    let (one, two) = (figure.svg("one"), figure.svg("two"));
+    assert!(one.contains("url(#one-clip-0)") && one.contains("id=\"one-clip-0\""), "{one}");
+    assert!(!two.contains("one-clip") && !two.contains("kuva-clip"), "{two}");
+}
+
 fn of(marks: Marks) -> Figure {
     Figure { title: "T".into(), caption: "C".into(), x: Axis::linear("x"), y: Axis::linear("y"), marks }
 }

@@ -76,6 +76,17 @@ impl Table {
         table
     }
 
+    /// One that says these tokens only.
+    pub(crate) fn that_says(tokens: &[u32]) -> Self {
+        let mut table = Self::new();
+        for table in [&mut table.logits, &mut table.base] {
+            for (place, logit) in table.iter_mut().enumerate().take(VOCABULARY * VOCABULARY) {
+                *logit -= if tokens.contains(&((place % VOCABULARY) as u32)) { 0.0 } else { 40.0 };
+            }
+        }
+        table
+    }
+
     /// One whose answers are mostly one letter long; after the last four tokens they go on.
     pub(crate) fn that_ends(fault: Fault) -> Self {
         let mut table = Self::with(fault);

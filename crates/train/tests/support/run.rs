@@ -173,10 +173,9 @@ pub(crate) struct Outcome {
 pub(crate) fn outcome(folder: &Path, ended: Ended, engine: &Table) -> Outcome {
     let checkpoints = folder.join("checkpoints");
     let files = |name: String| {
-        ["trainer.json", "state.safetensors"].map(|file| {
-            let path = checkpoints.join(&name).join(file);
-            (format!("{name}/{file}"), fs::read(&path).unwrap())
-        })
+        let folder = checkpoints.join(&name);
+        let read = |file: &String| (format!("{name}/{file}"), fs::read(folder.join(file)).unwrap());
+        names(&folder).iter().map(read).collect::<Vec<_>>()
     };
     let measured = |line: &str| {
         let mut object: Json = serde_json::from_str(line).unwrap();

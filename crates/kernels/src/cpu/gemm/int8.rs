@@ -14,6 +14,7 @@ use crate::backend::{Compute, DType, INT8_GROUP};
 use crate::cpu::buffer::{Buffer, Values};
 use crate::cpu::simd::{Context, SimdLevel};
 use crate::cpu::split::Strided;
+use crate::cpu::vectorised::for_level;
 
 /// Some steps of a panel of 32 outputs.
 #[derive(Clone, Copy)]
@@ -60,13 +61,14 @@ pub(super) fn pack(ctx: &Context<'_>, weight: Values<'_>, out: usize, input: usi
         scales.values.fill(0.0);
         let numbers: &mut [i8] = bytemuck::cast_slice_mut(numbers.values);
         let lanes = range.start * RIGHT_LANES..out.min(range.end * RIGHT_LANES);
-        pack_lanes(ctx.compute, weight, lanes, input, numbers, scales.values);
+        pack_lanes(ctx.level, ctx.compute, weight, lanes, input, numbers, scales.values);
     });
     (numbers, scales)
 }
 
 /// Quantises some outputs into their panels, the first of which begins with the first of them.
 fn pack_lanes(
+    level: SimdLevel,
     compute: Compute,
     weight: Values<'_>,
     outputs: Range<usize>,
@@ -88,18 +90,28 @@ fn pack_lanes(
             let largest = values.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
             let scale = largest / 127.0;
             scales[group * RIGHT_LANES + lane] = scale;
-            for (offset, &value) in values.iter().enumerate() {
+            let mut nearest = [0; INT8_GROUP];
+            if scale > 0.0 {
+                quantise(level, values, scale, &mut nearest);
+            }
+            for (offset, &number) in nearest[..values.len()].iter().enumerate() {
                 let depth = group * INT8_GROUP + offset;
-                let place = (depth / per_step * RIGHT_LANES + lane) * per_step + depth % per_step;
-                numbers[place] = nearest(value, scale);
+                numbers[(depth / per_step * RIGHT_LANES + lane) * per_step + depth % per_step] = number;
             }
         }
     }
 }
 
-/// The number whose value is nearest. In `f64`, where a quotient of two `f32` meets a tie only if it is one.
-fn nearest(value: f32, scale: f32) -> i8 {
-    if scale > 0.0 { (f64::from(value) / f64::from(scale)).round_ties_even().clamp(-127.0, 127.0) as i8 } else { 0 }
+for_level! {
+    /// The numbers whose values are nearest. In `f64`, where a quotient of two `f32` meets a tie only if it is one.
+    quantise = quantise_body(values: &[f32], scale: f32, numbers: &mut [i8; INT8_GROUP])
+}
+
+#[inline(always)]
+fn quantise_body<const FUSED: bool>(values: &[f32], scale: f32, numbers: &mut [i8; INT8_GROUP]) {
+    for (number, &value) in numbers.iter_mut().zip(values) {
+        *number = (f64::from(value) / f64::from(scale)).round_ties_even().clamp(-127.0, 127.0) as i8;
+    }
 }
 
 /// The panel as words of `compute`, as [`packing`] lays them out.

@@ -1,0 +1,4 @@
+//! How much two texts share, word by word. Such figures find copies; they do not rank answers.
+
+pub mod novelty;
+pub mod rouge_l;
