@@ -301,6 +301,39 @@ pub(crate) struct EngineArgs {
     pub(crate) queue: usize,
 }
 
+/// Beam search instead of sampling.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct BeamArgs {
+    /// Search for the likeliest answers with this many beams instead of sampling; the best -n are written
+    #[arg(long, conflicts_with_all = [
+        "server", "concurrency", "queue", "temperature", "top_k", "top_p", "min_p", "typical_p", "repetition_penalty",
+        "presence_penalty", "frequency_penalty", "seed",
+    ])]
+    pub(crate) beams: Option<usize>,
+    /// Split the beams into groups that are kept apart (diverse beam search)
+    #[arg(long, requires = "beams", default_value_t = 1)]
+    pub(crate) beam_groups: usize,
+    /// What a token costs, in nats, for each time that an earlier group goes on with it
+    #[arg(long, requires = "beams", default_value_t = 0.0)]
+    pub(crate) diversity_penalty: f32,
+    /// Exponent of the length that log-probabilities are divided by: 0 compares sums; above 0, long answers gain
+    #[arg(long, requires = "beams", default_value_t = 1.0, allow_negative_numbers = true)]
+    pub(crate) length_penalty: f32,
+    /// When to stop looking for better answers than those that have ended
+    #[arg(long, requires = "beams", value_enum, default_value_t = EarlyStoppingChoice::Likely)]
+    pub(crate) early_stopping: EarlyStoppingChoice,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EarlyStoppingChoice {
+    /// As soon as there are as many as beams
+    Full,
+    /// When no beam would be better if it ended here
+    Likely,
+    /// When no beam can become better
+    Never,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct GenerateArgs {
     /// A run directory, a model folder, an adapter folder, a .gguf file or a name; with --server, the name it goes by there
@@ -323,6 +356,8 @@ pub(crate) struct GenerateArgs {
     /// Keep answers in this file and ask each question only once, whatever run asks it
     #[arg(long)]
     pub(crate) cache: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) beams: BeamArgs,
     #[command(flatten)]
     pub(crate) sampling: SamplingArgs,
     #[command(flatten)]

@@ -457,6 +457,14 @@ cases! {
     export_onto_a_file: |w| { w.write("out", "a file"); words("export model out") };
     export_to_gguf_as_bf16: |_| words("export model model.gguf --dtype bf16");
     chat_with_a_bad_temperature: |_| words("chat model --message Hi --temperature=-1");
+    generate_with_beams_of_unequal_groups: |w| {
+        w.write("prompts.jsonl", "{\"prompt\": \"Hi\"}\n");
+        words("generate model prompts.jsonl --out out.jsonl --beams 4 --beam-groups 3 --max-tokens 8")
+    };
+    generate_more_answers_than_beams: |w| {
+        w.write("prompts.jsonl", "{\"prompt\": \"Hi\"}\n");
+        words("generate model prompts.jsonl --out out.jsonl --beams 2 -n 3")
+    };
     inspect_batch_beyond_the_stages: |_| words("inspect batch recipe.toml --stage 4");
 }
 

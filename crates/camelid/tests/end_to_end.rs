@@ -162,6 +162,35 @@ fn a_step_of_this_model_is_measured() {
     assert!(serde_json::from_str::<Json>(&recipe).unwrap()["tokens_per_second"].as_f64().unwrap() > 0.0);
 }
 
+/// The best of several beams in groups, each at most once a group; the same file is not answered twice.
+#[test]
+fn the_likeliest_answers_are_searched_for() {
+    let workshop = Workshop::new();
+    workshop.write("prompts.jsonl", "{\"prompt\": \"Question 1? yes\"}\n{\"prompt\": \"Question 2?\"}\n");
+    let command = "generate model prompts.jsonl --out out.jsonl --max-tokens 6 --context 64 --beams 4 -n 3 \
+                   --beam-groups 2 --diversity-penalty 1 --length-penalty=-0.5 --early-stopping never";
+    let words: Vec<&str> = command.split_whitespace().collect();
+    assert!(workshop.run(&words).status.success());
+    let written = workshop.read("out.jsonl");
+    for line in written.lines() {
+        let line: Json = serde_json::from_str(line).unwrap();
+        let answers = line["answers"].as_array().unwrap();
+        let scores: Vec<f64> = answers.iter().map(|answer| answer["beam_score"].as_f64().unwrap()).collect();
+        assert!(scores.len() == 3 && scores.is_sorted_by(|a, b| a >= b), "{scores:?}");
+        assert!(answers.iter().all(|answer| !answer["tokens"].as_array().unwrap().is_empty()));
+    }
+    let again = workshop.run(&words);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("2 of 2 prompts are answered already"));
+    assert_eq!(workshop.read("out.jsonl"), written);
+    // Nothing is drawn: what shapes a draw cannot be asked for, and what shapes a search needs one.
+    for more in [&["--temperature", "0.5"][..], &["--seed", "1"], &["--server", "http://localhost:1/v1"]] {
+        let output = workshop.run(&[&words[..], more].concat());
+        assert!(String::from_utf8_lossy(&output.stderr).contains("cannot be used with"), "{output:?}");
+    }
+    let alone = workshop.run(&["generate", "model", "prompts.jsonl", "--out", "o", "--length-penalty", "1"]);
+    assert!(String::from_utf8_lossy(&alone.stderr).contains("--beams <BEAMS>"), "{alone:?}");
+}
+
 /// Answers come from the model's folder and from a server of it, with the same tokens; an interrupted file goes on.
 #[test]
 fn prompts_are_answered_here_and_by_a_server() {

@@ -24,6 +24,15 @@ pub(crate) fn load(
     Ok((engine, text))
 }
 
+/// What an engine of this model takes on.
+pub(crate) fn limits(args: &EngineArgs, engine: &impl Generate) -> anyhow::Result<Limits> {
+    ensure!(args.context > 0, "--context is 0\n  fix: allow at least as many tokens as a prompt and its answer have");
+    ensure!(args.batch > 0, "--batch is 0\n  fix: run at least one sample at a time");
+    let context = args.context.min(engine.max_positions());
+    let cache_tokens = args.cache_tokens.max(context).next_multiple_of(64);
+    Ok(Limits { context, cache_tokens, samples: args.batch, prompt_tokens: args.prompt_tokens.max(1) })
+}
+
 /// Loads a model and starts an engine on it.
 pub(crate) fn start(
     model: &str,
@@ -32,13 +41,10 @@ pub(crate) fn start(
     machine: &MachineArgs,
 ) -> anyhow::Result<(Arc<EngineService>, Arc<Text>)> {
     let (engine, text) = load(model, weights, machine)?;
-    ensure!(args.context > 0, "--context is 0\n  fix: allow at least as many tokens as a prompt and its answer have");
-    ensure!(args.batch > 0, "--batch is 0\n  fix: run at least one sample at a time");
-    let context = args.context.min(engine.max_positions());
-    let cache_tokens = args.cache_tokens.max(context).next_multiple_of(64);
+    let limits = limits(args, &engine)?;
+    let Limits { context, cache_tokens, .. } = limits;
     let megabytes = (engine.cache_row_bytes() * cache_tokens) as f64 / 1e6;
     eprintln!("context of {context} tokens; a cache for {cache_tokens} tokens takes {megabytes:.0} MB");
-    let limits = Limits { context, cache_tokens, samples: args.batch, prompt_tokens: args.prompt_tokens.max(1) };
     let text = Arc::new(text);
     let service = EngineService::start(Box::new(engine), Arc::clone(&text), limits, args.queue.max(1));
     Ok((Arc::new(service.context("the engine's thread cannot be started")?), text))

@@ -10,15 +10,16 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use camelid_generate::Sampling;
 use camelid_generate::client::{
-    CachedGenerator, GenerateError, Generated, Generator, Prompt, RemoteGenerator, RemoteSettings, ResponseCache,
-    ServiceGenerator,
+    BeamGenerator, CachedGenerator, GenerateError, Generated, Generator, Prompt, RemoteGenerator, RemoteSettings,
+    ResponseCache, ServiceGenerator,
 };
+use camelid_generate::engine::{BeamSearch, EarlyStopping};
 use camelid_generate::protocol::{Decoding, Input};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::engine;
-use crate::cli::{GenerateArgs, SamplingArgs};
+use crate::cli::{BeamArgs, EarlyStoppingChoice, GenerateArgs};
 
 /// A line of the output.
 #[derive(Serialize, Deserialize)]
@@ -33,7 +34,7 @@ struct Line {
 
 pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     ensure!(args.samples > 0, "--samples is 0\n  fix: ask for at least one answer to each prompt");
-    let prompts = read_prompts(&args.prompts, &decoding(&args.sampling, args.samples))?;
+    let prompts = read_prompts(&args.prompts, &decoding(args))?;
     let generator = generator(args)?;
     let keys: Vec<String> = prompts.iter().map(|(_, _, prompt)| key(generator.as_ref(), prompt)).collect();
     let done = finished(&args.out, &keys)?;
@@ -97,10 +98,13 @@ fn unwritable(path: &Path) -> String {
     format!("{} cannot be written\n  fix: name a file in a folder that exists", path.display())
 }
 
-fn decoding(args: &SamplingArgs, samples: usize) -> Decoding {
+fn decoding(args: &GenerateArgs) -> Decoding {
+    let (samples, args, beams) = (args.samples, &args.sampling, args.beams.beams);
+    let limits = Decoding { samples, max_tokens: Some(args.max_tokens), ..Decoding::default() };
+    if beams.is_some() {
+        return limits;
+    }
     Decoding {
-        samples,
-        max_tokens: Some(args.max_tokens),
         temperature: Some(args.temperature),
         top_p: Some(args.top_p),
         top_k: Some(args.top_k),
@@ -110,7 +114,7 @@ fn decoding(args: &SamplingArgs, samples: usize) -> Decoding {
         presence_penalty: Some(args.presence_penalty),
         frequency_penalty: Some(args.frequency_penalty),
         seed: Some(args.seed),
-        ..Decoding::default()
+        ..limits
     }
 }
 
@@ -119,6 +123,17 @@ fn generator(args: &GenerateArgs) -> anyhow::Result<Box<dyn Generator>> {
         ensure!(args.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
         let settings = RemoteSettings::new(url.as_str(), args.model.as_str());
         Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, ..settings })?)
+    } else if let Some(search) = search(args) {
+        let (samples, beams) = (args.samples, search.beams);
+        ensure!(
+            samples <= beams,
+            "-n {samples} asks for more answers than --beams {beams}\n  fix: ask for at most {beams}"
+        );
+        let (model, text) = engine::load(&args.model, args.weights, &args.machine)?;
+        let limits = engine::limits(&args.engine, &model)?;
+        // Settings that no prompt could be answered with are told at once.
+        search.check(1, &limits)?;
+        Box::new(BeamGenerator::new(Box::new(model), Arc::new(text), args.model.as_str(), limits, search))
     } else {
         let (service, text) = engine::start(&args.model, &args.engine, args.weights, &args.machine)?;
         let sampling = Sampling::from(&args.sampling);
@@ -128,6 +143,22 @@ fn generator(args: &GenerateArgs) -> anyhow::Result<Box<dyn Generator>> {
         Some(path) => Ok(Box::new(CachedGenerator::new(inner, ResponseCache::open(path)?))),
         None => Ok(inner),
     }
+}
+
+/// The beam search that is asked for.
+fn search(args: &GenerateArgs) -> Option<BeamSearch> {
+    let BeamArgs { beams, beam_groups, diversity_penalty, length_penalty, early_stopping } = args.beams;
+    Some(BeamSearch {
+        groups: beam_groups,
+        diversity_penalty,
+        length_penalty,
+        early_stopping: match early_stopping {
+            EarlyStoppingChoice::Full => EarlyStopping::Full,
+            EarlyStoppingChoice::Likely => EarlyStopping::Likely,
+            EarlyStoppingChoice::Never => EarlyStopping::Never,
+        },
+        ..BeamSearch::new(beams?, args.sampling.max_tokens)
+    })
 }
 
 fn key(generator: &dyn Generator, prompt: &Prompt) -> String {

@@ -3,9 +3,11 @@
 //! | generator | asks |
 //! |---|---|
 //! | [`ServiceGenerator`] | an engine in this process |
+//! | [`BeamGenerator`] | a model in this process for its likeliest answers |
 //! | [`RemoteGenerator`] | vLLM, SGLang, a hosted model, or [`crate::server`] |
 //! | [`CachedGenerator`] | another generator, but each question only once |
 
+mod beams;
 mod cache;
 mod cached;
 mod pace;
@@ -20,6 +22,7 @@ use serde_json::Value as Json;
 
 use crate::protocol::{Decoding, Input, Usage};
 
+pub use beams::BeamGenerator;
 pub use cache::{CacheError, ResponseCache};
 pub use cached::CachedGenerator;
 pub use policy_server::PolicyServer;
@@ -71,6 +74,9 @@ pub struct Sampled {
     pub log_probs: Option<Vec<f32>>,
     /// The same under the distribution that it was drawn from.
     pub sampling_log_probs: Option<Vec<f32>>,
+    /// What beam search ranks by; larger is better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beam_score: Option<f64>,
 }
 
 /// Why a prompt has no answers. Its message ends with what to do.

@@ -62,6 +62,7 @@ fn sampled(choice: Choice) -> Option<Sampled> {
         tokens: choice.token_ids.or_else(|| names.and_then(|names| numbers(&names))),
         log_probs,
         sampling_log_probs: None,
+        beam_score: None,
     })
 }
 
