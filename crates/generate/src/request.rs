@@ -79,7 +79,12 @@ pub enum Refusal {
 pub type Sink = Box<dyn FnMut(Event) -> bool + Send>;
 
 /// An accepted request. Dropping it cancels what is left of it.
-pub trait Ticket: Send {}
+pub trait Ticket: Send {
+    /// Which weights answer it; see [`Service::weight_version`]. Fixed when it was accepted, whatever is loaded after it.
+    fn weight_version(&self) -> u64 {
+        0
+    }
+}
 
 /// Figures of a running engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

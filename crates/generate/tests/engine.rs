@@ -245,9 +245,11 @@ fn a_service_answers_refuses_fails_drains_and_changes_weights() {
         }
     }
     assert!(refused > 0 && tickets.len() >= 3, "{refused} refused");
+    assert!(tickets.iter().all(|(_, ticket)| ticket.weight_version() == 0));
     assert_eq!(service.replace(Box::new(Recalling::default())).unwrap(), 1);
     assert_eq!(service.weight_version(), 1);
     assert!(submit(50).is_ok_and(|ticket| {
+        assert_eq!(ticket.weight_version(), 1);
         tickets.push((50, ticket));
         true
     }));

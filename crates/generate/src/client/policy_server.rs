@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{GenerateError, Generator, InvalidRemote, Prompt, RemoteGenerator, RemoteSettings, Sampled};
 use crate::engine::Answered;
 use crate::protocol::{Decoding, Input};
-use crate::{Finish, Request, TokenScore};
+use crate::{Finish, Request, Sampling, TokenScore};
 
 /// Loads the policy's weights into the server and has it answer with them. The server must take weight updates and read
 /// the same disk.
@@ -48,8 +48,18 @@ impl PolicyServer {
     }
 
     /// Samples of each request, in their order, from the weights of this version. Sample `i` of a request is the one that an
-    /// engine in this process draws.
+    /// engine in this process draws. Servers tell log-probabilities under the model only, so that nothing but the model's own
+    /// distribution and its most likely tokens can be asked for.
     pub fn answer(&self, requests: &[Request], version: u64) -> Result<Vec<Vec<Answered>>, GenerateError> {
+        let own = |sampling: Sampling| {
+            sampling == Sampling::plain(sampling.seed)
+                || sampling == Sampling { seed: sampling.seed, ..Sampling::greedy() }
+        };
+        if requests.iter().any(|request| !own(request.sampling)) {
+            let reason =
+                "answers of a changed distribution have no known log-probabilities\n  fix: sample with temperature 1";
+            return Err(GenerateError::Invalid(reason.into()));
+        }
         let prompts: Vec<Prompt> = requests.iter().map(prompt).collect();
         let mut all = Vec::with_capacity(requests.len());
         for (index, generated) in self.generator.generate(&prompts).into_iter().enumerate() {
@@ -78,19 +88,20 @@ impl PolicyServer {
 
 /// The request as a server is asked for it.
 fn prompt(request: &Request) -> Prompt {
-    let sampling = &request.sampling;
+    let Sampling { temperature, top_p, top_k, min_p, typical_p, repetition_penalty, .. } = request.sampling;
+    // Said in full: what is left out is the server's own default.
     let decoding = Decoding {
         samples: request.samples,
         max_tokens: Some(request.max_tokens),
-        temperature: Some(sampling.temperature),
-        top_p: Some(sampling.top_p),
-        top_k: Some(sampling.top_k),
-        min_p: Some(sampling.min_p),
-        typical_p: Some(sampling.typical_p),
-        repetition_penalty: Some(sampling.repetition_penalty),
-        presence_penalty: Some(sampling.presence_penalty),
-        frequency_penalty: Some(sampling.frequency_penalty),
-        seed: Some(sampling.seed),
+        temperature: Some(temperature),
+        top_p: Some(top_p),
+        top_k: Some(top_k),
+        min_p: Some(min_p),
+        typical_p: Some(typical_p),
+        repetition_penalty: Some(repetition_penalty),
+        presence_penalty: Some(0.0),
+        frequency_penalty: Some(0.0),
+        seed: Some(request.sampling.seed),
         stop: request.stop.strings.clone(),
         stop_tokens: request.stop.tokens.clone(),
         ignore_end: request.stop.ignore_end,

@@ -93,10 +93,9 @@ impl Generator for ServiceGenerator {
                 };
                 number += 1;
                 let sender = sender.clone();
-                let weight_version = self.service.weight_version();
                 match self.service.submit(request.clone(), sink(number, move |event| sender.send(event).is_ok())) {
                     Ok(ticket) => {
-                        let gathered = Gathered::new(request.samples);
+                        let (gathered, weight_version) = (Gathered::new(request.samples), ticket.weight_version());
                         let Request { prompt, prompt_log_probs: scored, .. } = request;
                         let one = Running { place, gathered, prompt, scored, weight_version, _ticket: ticket };
                         running.insert(number, one);

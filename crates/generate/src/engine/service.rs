@@ -47,15 +47,27 @@ impl Inbox {
     fn requests(&self) -> usize {
         self.orders.iter().filter(|order| matches!(order, Order::Answer(..))).count()
     }
+
+    /// Updates of the weights that come before what is queued next.
+    fn replacements(&self) -> usize {
+        self.orders.iter().filter(|order| matches!(order, Order::Replace(..))).count()
+    }
 }
 
-struct Cancel(Arc<AtomicBool>);
+struct Accepted {
+    cancelled: Arc<AtomicBool>,
+    weight_version: u64,
+}
 
-impl Ticket for Cancel {}
+impl Ticket for Accepted {
+    fn weight_version(&self) -> u64 {
+        self.weight_version
+    }
+}
 
-impl Drop for Cancel {
+impl Drop for Accepted {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.cancelled.store(true, Ordering::Relaxed);
     }
 }
 
@@ -117,9 +129,11 @@ impl Service for EngineService {
             return Err(Refusal::Busy { waiting });
         }
         let cancelled = Arc::new(AtomicBool::new(false));
+        // Orders are carried out one after another, and versions change under this lock only.
+        let weight_version = self.shared.version.load(Ordering::Acquire) + inbox.replacements() as u64;
         inbox.orders.push_back(Order::Answer(request, events, Arc::clone(&cancelled)));
         self.shared.wake.notify_one();
-        Ok(Box::new(Cancel(cancelled)))
+        Ok(Box::new(Accepted { cancelled, weight_version }))
     }
 
     fn load(&self) -> Load {

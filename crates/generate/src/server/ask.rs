@@ -29,7 +29,7 @@ pub(super) struct Asked {
     /// Tokens of each input.
     pub(super) prompts: Vec<Vec<u32>>,
     pub(super) model: String,
-    /// Weights at the start: those that any token can be the product of at the earliest.
+    /// Weights that answer; the earliest where an update came between the prompts of one body.
     pub(super) weight_version: u64,
 }
 
@@ -39,7 +39,6 @@ pub(super) fn ask(server: Arc<Server>, endpoint: Endpoint, body: &[u8]) -> Resul
     let begun = Instant::now();
     let body = Body::parse(endpoint, body)?;
     let model = server.model(body.model.as_deref())?;
-    let weight_version = server.service.weight_version();
     let context = server.service.context();
     let score_echo = body.output.echo && body.decoding.log_probs.is_some();
     let prepare = |input: &Input| {
@@ -58,6 +57,7 @@ pub(super) fn ask(server: Arc<Server>, endpoint: Endpoint, body: &[u8]) -> Resul
         server.service.submit(request, sink).map_err(|refusal| ApiError::refused(&refusal, server.settings.retry_after))
     };
     let tickets = requests.into_iter().enumerate().map(submit).collect::<Result<Vec<_>, _>>()?;
+    let weight_version = tickets.iter().map(|ticket| ticket.weight_version()).min().unwrap_or_default();
     let stopping = server.stopping.subscribe();
     let asked = Asked { body, prompts, model, weight_version };
     Ok(Running { asked, events, stopping, server, begun, heard: false, finished: false, _tickets: tickets })

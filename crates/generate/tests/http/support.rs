@@ -59,7 +59,11 @@ impl Fake {
 
 struct FakeTicket(Arc<AtomicBool>);
 
-impl Ticket for FakeTicket {}
+impl Ticket for FakeTicket {
+    fn weight_version(&self) -> u64 {
+        7
+    }
+}
 
 impl Drop for FakeTicket {
     fn drop(&mut self) {
