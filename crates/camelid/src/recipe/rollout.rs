@@ -30,7 +30,7 @@ impl Company {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RolloutServerSpec {
     url: String,
-    /// The name that the server answers under; any where it does not check.
+    /// The name that the server answers under; whatever it has where nothing is said.
     model: Option<String>,
     /// Environment variable that holds the server's key.
     key_variable: Option<String>,
@@ -60,7 +60,7 @@ pub(crate) fn resolve_rollout_server(place: &str, spec: &StageSpec) -> Result<Op
         );
     }
     let RolloutServerSpec { url, model, key_variable } = server.clone();
-    Ok(Some(RolloutServerPlan { url, model: model.unwrap_or_else(|| "policy".into()), key_variable }))
+    Ok(Some(RolloutServerPlan { url, model: model.unwrap_or_default(), key_variable }))
 }
 
 /// How answers are drawn and rewarded, resolved.

@@ -22,6 +22,7 @@ use crate::random::fresh_share;
 pub struct RemoteSettings {
     /// Address up to and with `/v1`; without any path, `/v1` is added.
     pub base_url: String,
+    /// Empty: whatever the server has.
     pub model: String,
     /// What else tells this model apart in a cache, such as its revision and the hash of its chat template.
     pub revision: String,
@@ -202,7 +203,7 @@ impl RemoteGenerator {
         };
         let body = Body {
             endpoint,
-            model: Some(self.settings.model.clone()),
+            model: Some(self.settings.model.clone()).filter(|model| !model.is_empty()),
             inputs: vec![prompt.input.clone()],
             decoding: prompt.decoding.clone(),
             output: Output { token_ids: self.settings.token_ids, ..Output::default() },
