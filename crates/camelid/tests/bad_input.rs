@@ -218,6 +218,25 @@ cases! {
     ppo_pretraining_of_none: |workshop| ppo(workshop, "pretraining = { data = \"data.jsonl\", batch_size = 0 }\n");
     ppo_full_with_ema: |workshop| ppo(workshop, "tune = \"full\"\nema = 0.9\n");
     ema_of_1: |workshop| run_with(workshop, "ema = 1.0\n");
+    reward_without_a_kind: |workshop| group(workshop, "reward = { weight = 2.0 }\n");
+    reward_of_two_kinds: |workshop| group(workshop, "reward = [{ check = \"exact\", pattern = \"a\" }]\n");
+    reward_of_weight_0: |workshop| group(workshop, "reward = [{ check = \"exact\" }, { pattern = \"a\", weight = 0.0 }]\n");
+    reward_list_that_is_empty: |workshop| group(workshop, "reward = []\n");
+    reward_of_an_unknown_kind: |workshop| group(workshop, "reward = { checks = \"exact\" }\n");
+    reward_pattern_broken: |workshop| group(workshop, "reward = { pattern = \"(a\" }\n");
+    reward_length_without_rule: |workshop| group(workshop, "reward = { length = { limit = 10.0 } }\n");
+    reward_combined_without_models: |workshop| group(workshop, "reward = { pattern = \"a\", combine = \"mean\" }\n");
+    reward_model_without_a_name: |workshop| group(workshop, "reward = { model = [] }\n");
+    reward_model_that_is_none: |workshop| group(workshop, "answer_tokens = 16\nreward = { model = \"model\", force = true }\n");
+    reward_model_not_there: |workshop| group(workshop, "answer_tokens = 16\nreward = { model = \"runs/none\" }\n");
+    reward_penalty_of_a_mean: |workshop| group(workshop, "reward = { model = \"model\", penalty = 1.0 }\n");
+    reward_lexicon_not_there: |workshop| group(workshop, "answer_tokens = 16\nreward = { lexicon = \"words.tsv\" }\n");
+    reward_lexicon_broken: |workshop| {
+        workshop.write("words.tsv", "good\t1\nbad\n");
+        group(workshop, "answer_tokens = 16\nreward = { lexicon = \"words.tsv\" }\n")
+    };
+    rollout_server_in_sft: |workshop| run_with(workshop, "rollout_server = { url = \"http://127.0.0.1:1\" }\n");
+    rollout_server_without_address: |workshop| group(workshop, "rollout_server = { url = \"localhost\" }\n");
     group_key_in_sft: |workshop| run_with(workshop, "samples = 8\n");
     group_with_learn: |workshop| group(workshop, "learn = \"assistant\"\n");
     group_on_texts: |workshop| {

@@ -49,7 +49,7 @@ pub(crate) fn resolve_rollout_server(place: &str, spec: &StageSpec) -> Result<Op
     let Some(server) = &spec.rollout_server else { return Ok(None) };
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
     if !spec.kind.samples() {
-        let what = format!("`rollout_server` is set but a {} stage samples no answers", spec.kind.name());
+        let what = format!("`rollout_server` is set but stages of kind {:?} sample no answers", spec.kind.name());
         return error(what, "remove it");
     }
     if !server.url.starts_with("http://") && !server.url.starts_with("https://") {
