@@ -1,5 +1,6 @@
 //! The `camelid` command.
 
+mod actions;
 mod cli;
 mod commands;
 mod estimate;
