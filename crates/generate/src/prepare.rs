@@ -91,8 +91,6 @@ fn sampling_of(decoding: &Decoding, defaults: &Sampling) -> Result<Sampling, Api
         seed: decoding.seed.unwrap_or_else(fresh_number),
     };
     Sampler::new(sampling).map(|_| sampling).map_err(|error| {
-        let message = error.to_string();
-        let field = message.split(" = ").next().unwrap_or_default().to_owned();
-        ApiError::field(field, message)
+        ApiError::field(error.parameter, error.to_string())
     })
 }
