@@ -129,22 +129,24 @@ impl Scheduler {
         if prompt.len() + max_tokens > limits.context {
             let total = prompt.len() + max_tokens;
             let message = format!(
-                "prompt and answer have up to {total} tokens together, the limit is {}\n  fix: shorten the prompt or \
+                "prompt and `max_tokens` are up to {total} tokens together, the limit is {}\n  fix: shorten the prompt or \
                  ask for fewer tokens",
                 limits.context
             );
             return invalid("max_tokens", message);
         }
         if promise_of(request) > limits.cache_tokens / BLOCK {
+            let field = if *samples > 1 { "n" } else { "max_tokens" };
             let message = format!(
-                "the request may need {} tokens of cache, there are {}\n  fix: ask for fewer samples or tokens",
+                "with this `{field}` the request may need {} tokens of cache, there are {}\n  fix: ask for fewer samples \
+                 or tokens",
                 promise_of(request) * BLOCK,
                 limits.cache_tokens
             );
-            return invalid(if *samples > 1 { "n" } else { "max_tokens" }, message);
+            return invalid(field, message);
         }
         if choices.iter().any(Vec::is_empty) {
-            return invalid("guided_choice", "a choice has no tokens\n  fix: leave it out".into());
+            return invalid("guided_choice", "`guided_choice` holds one without tokens\n  fix: leave it out".into());
         }
         let refusal = |error: InvalidSampling| Refusal::Invalid { field: error.parameter, message: error.to_string() };
         Sampler::new(request.sampling).map(drop).map_err(refusal)

@@ -40,6 +40,11 @@ impl IntoResponse for ApiError {
 
 /// The body, or why there is none. A client that sends too slowly is not waited for.
 pub(super) async fn received(request: Request, settings: &Settings) -> Result<Bytes, ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    // Nobody has to send what is refused anyway.
+    if length.is_some_and(|length: u64| length > settings.body_limit as u64) {
+        return Err(ApiError::too_large(settings.body_limit));
+    }
     let Ok(body) = tokio::time::timeout(settings.receive_limit, Bytes::from_request(request, &())).await else {
         return Err(ApiError::too_slow(settings.receive_limit.as_secs()));
     };

@@ -30,6 +30,7 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use camelid_text::Text;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -158,6 +159,9 @@ pub async fn serve(
         shutdown.await;
         closes.notify_one();
     };
+    // Pieces of a stream are small: held back until the client has confirmed the last (Nagle), each would be 40 ms late. A connection
+    // on which this cannot be set works all the same.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let serving = axum::serve(listener, router(server.clone())).with_graceful_shutdown(signal).into_future();
     let out_of_time = async {
         closing.notified().await;

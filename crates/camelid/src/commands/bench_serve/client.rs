@@ -60,8 +60,9 @@ pub(crate) fn failed<T>(kind: &str, detail: impl Into<String>) -> Result<T, Fail
 pub(crate) fn http_client(api_key: Option<&str>) -> anyhow::Result<Client> {
     let mut headers = reqwest::header::HeaderMap::new();
     if let Some(key) = api_key {
-        let mut value = reqwest::header::HeaderValue::try_from(format!("Bearer {}", key.trim()))
-            .map_err(|_| anyhow::anyhow!("the key has characters that no header can hold\n  fix: give it without line breaks"))?;
+        let mut value = reqwest::header::HeaderValue::try_from(format!("Bearer {}", key.trim())).map_err(|_| {
+            anyhow::anyhow!("the key has characters that no header can hold\n  fix: give it without line breaks")
+        })?;
         value.set_sensitive(true);
         headers.insert(reqwest::header::AUTHORIZATION, value);
     }
@@ -142,7 +143,8 @@ impl Events {
         while let Some(end) = self.rest.windows(2).position(|pair| pair == b"\n\n") {
             let event: Vec<u8> = self.rest.drain(..end + 2).collect();
             let text = String::from_utf8_lossy(&event);
-            events.extend(text.lines().filter_map(|line| line.strip_prefix("data:")).map(|data| data.trim().to_owned()));
+            events
+                .extend(text.lines().filter_map(|line| line.strip_prefix("data:")).map(|data| data.trim().to_owned()));
         }
         events
     }

@@ -60,7 +60,11 @@ impl Comparison<'_> {
             let done = clients.block_on(load::run(target, load))?;
             local.finish(model)?;
             server.push(done.figures.tokens_per_second);
-            differing += texts.iter().enumerate().filter(|(n, text)| done.answers.get(n).map(|said| &said.text) != Some(text)).count();
+            differing += texts
+                .iter()
+                .enumerate()
+                .filter(|(n, text)| done.answers.get(n).map(|said| &said.text) != Some(text))
+                .count();
             eprintln!(
                 "round {round} of {}: {:.0} tokens/s with a server, {rate:.0} without",
                 self.rounds, done.figures.tokens_per_second
@@ -71,7 +75,8 @@ impl Comparison<'_> {
         let mut ratios: Vec<f64> = server.iter().zip(&offline).map(|(server, offline)| server / offline).collect();
         ratios.sort_by(f64::total_cmp);
         let middle = ratios.len() / 2;
-        let share = if ratios.len() % 2 == 1 { ratios[middle] } else { f64::midpoint(ratios[middle - 1], ratios[middle]) };
+        let share =
+            if ratios.len() % 2 == 1 { ratios[middle] } else { f64::midpoint(ratios[middle - 1], ratios[middle]) };
         Ok(Compared { server, offline, share, differing, figures, memory })
     }
 

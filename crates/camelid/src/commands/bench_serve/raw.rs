@@ -33,7 +33,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 impl Address {
     pub(crate) fn of(target: &Target) -> anyhow::Result<Self> {
         let url = Url::parse(&target.base)?;
-        ensure!(url.scheme() == "http", "--soak speaks no https\n  fix: give the address of the server behind the encryption");
+        ensure!(
+            url.scheme() == "http",
+            "--soak speaks no https\n  fix: give the address of the server behind the encryption"
+        );
         let host = url.host_str().context("the address has no host\n  fix: use one like http://localhost:8000/v1")?;
         let host = format!("{host}:{}", url.port_or_known_default().unwrap_or(80));
         let key = target.api_key.as_ref().map_or(String::new(), |key| format!("authorization: Bearer {key}\r\n"));

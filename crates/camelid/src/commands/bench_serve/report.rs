@@ -80,14 +80,19 @@ impl Report {
              {tokens} tokens in {seconds:.1} s\n"
         );
         // Writing to a string cannot fail.
-        let mut line = |arguments: std::fmt::Arguments| drop(text.write_fmt(format_args!("{arguments}\n")));
+        let mut line = |arguments: std::fmt::Arguments| {
+            let _ = writeln!(text, "{arguments}");
+        };
         let times = [("latency", self.figures.latency), ("time to first text", self.figures.first_text)];
         for (name, percentiles) in times {
             if let Some(Percentiles { p50, p95, p99 }) = percentiles {
                 line(format_args!("{name}: p50 {p50:.3} s, p95 {p95:.3} s, p99 {p99:.3} s"));
             }
         }
-        line(format_args!("{} times the queue was full (429), {} requests failed", self.figures.refused, self.figures.failed));
+        line(format_args!(
+            "{} times the queue was full (429), {} requests failed",
+            self.figures.refused, self.figures.failed
+        ));
         for (kind, (count, detail)) in &self.figures.errors {
             line(format_args!("  {count} x {kind}: {detail}"));
         }

@@ -68,12 +68,8 @@ const FAR: usize = 1 << 32;
 pub(crate) async fn run(target: Arc<Target>, soak: Soak) -> anyhow::Result<Soaked> {
     let address = Address::of(&target)?;
     eprintln!("the quiet run: {POOL} requests, one at a time");
-    let quiet = Load {
-        workload: soak.workload.clone(),
-        clients: 1,
-        until: Until::Requests(POOL),
-        expected: Vec::new(),
-    };
+    let quiet =
+        Load { workload: soak.workload.clone(), clients: 1, until: Until::Requests(POOL), expected: Vec::new() };
     let quiet = load::run(Arc::clone(&target), quiet).await?;
     let expected: Vec<Said> = quiet.answers.into_values().collect();
     if expected.len() < POOL {

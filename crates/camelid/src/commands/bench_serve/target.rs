@@ -117,7 +117,13 @@ pub(crate) struct Local {
 }
 
 impl Local {
-    pub(crate) fn start(model: &Lent, text: &Arc<Text>, limits: Limits, queue: usize, name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn start(
+        model: &Lent,
+        text: &Arc<Text>,
+        limits: Limits,
+        queue: usize,
+        name: &str,
+    ) -> anyhow::Result<Self> {
         let engine = Box::new(model.clone());
         let service = EngineService::start(engine, Arc::clone(text), limits, queue);
         let service = Arc::new(service.context("the engine's thread cannot be started")?);

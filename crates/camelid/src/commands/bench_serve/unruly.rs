@@ -203,7 +203,10 @@ fn whole(answered: &Answered) -> Result<TurnedAway, Failure> {
     if answered.text.contains("data: [DONE]") && !answered.text.contains("\"error\"") {
         return Ok(0);
     }
-    failed("stream ended early", answered.text.chars().rev().take(200).collect::<Vec<_>>().iter().rev().collect::<String>())
+    failed(
+        "stream ended early",
+        answered.text.chars().rev().take(200).collect::<Vec<_>>().iter().rev().collect::<String>(),
+    )
 }
 
 fn expect(answered: &Answered, statuses: &[u16]) -> Result<(), Failure> {

@@ -8,9 +8,9 @@ use serde_json::{Map, Value as Json, json};
 
 const WORDS: [&str; 40] = [
     "river", "stone", "letter", "garden", "engine", "winter", "music", "silver", "planet", "bread", "window", "island",
-    "market", "forest", "candle", "bridge", "doctor", "summer", "pencil", "harbour", "teacher", "mountain", "story", "cloud",
-    "carpet", "kitchen", "number", "paper", "question", "answer", "village", "train", "ocean", "mirror", "captain", "library",
-    "shadow", "season", "lantern", "weather",
+    "market", "forest", "candle", "bridge", "doctor", "summer", "pencil", "harbour", "teacher", "mountain", "story",
+    "cloud", "carpet", "kitchen", "number", "paper", "question", "answer", "village", "train", "ocean", "mirror",
+    "captain", "library", "shadow", "season", "lantern", "weather",
 ];
 /// Words of the shortest prompts.
 const FEWEST_WORDS: usize = 8;
