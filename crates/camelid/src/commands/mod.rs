@@ -3,6 +3,7 @@
 pub(crate) mod bench_decode;
 pub(crate) mod bench_gemm;
 pub(crate) mod bench_recipe;
+pub(crate) mod bench_serve;
 pub(crate) mod bench_step;
 pub(crate) mod chat;
 pub(crate) mod company;
