@@ -103,13 +103,12 @@ fn streamed(mut body: Json) -> Json {
 
 /// Checks a whole reply, streamed or not.
 fn check(reply: &str, expected: &Answered) {
-    let pieces: Vec<Json> = match serde_json::from_str(reply) {
-        Ok(whole) => vec![whole],
-        Err(_) => {
-            assert!(reply.ends_with("data: [DONE]\n\n"), "a stream has its end: {reply}");
-            let data = reply.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
-            data.map(|data| serde_json::from_str(data).unwrap()).collect()
-        }
+    let pieces: Vec<Json> = if let Ok(whole) = serde_json::from_str(reply) {
+        vec![whole]
+    } else {
+        assert!(reply.ends_with("data: [DONE]\n\n"), "a stream has its end: {reply}");
+        let data = reply.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+        data.map(|data| serde_json::from_str(data).unwrap()).collect()
     };
     let choices: Vec<&Json> = pieces.iter().map(|piece| &piece["choices"][0]).collect();
     let said: String = choices.iter().filter_map(|choice| choice["text"].as_str()).collect();
@@ -219,7 +218,7 @@ async fn clients_that_do_not_read_hold_up_nobody_and_are_given_up() {
         let (body, expected) = numbered(seed, 10);
         check(&server.post(&streamed(body)).send().await.unwrap().text().await.unwrap(), &expected);
     }
-    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
     eventually("the rows are free", || server.is_empty()).await;
     let metrics = format!("{}/metrics", server.base);
     let mut given_up = String::new();

@@ -26,11 +26,13 @@ pub(crate) fn write(
     for ((example, group), chosen) in examples.iter().zip(groups).zip(chosen) {
         let prompt = prompt(example)?;
         for &answer in &chosen {
-            best += &format!("{}\n", to_row(&prompt.answered(&group[answer].text)));
+            best.push_str(&to_row(&prompt.answered(&group[answer].text)).to_string());
+            best.push('\n');
             demonstrations += 1;
         }
         if let Some((good, bad)) = chosen.first().and_then(|&good| Some((&group[good], worst(group, good)?))) {
-            pairs += &format!("{}\n", pair(prompt, good, bad));
+            pairs.push_str(&pair(prompt, good, bad).to_string());
+            pairs.push('\n');
             compared += 1;
         }
     }
