@@ -201,8 +201,8 @@ async fn a_shutdown_answers_what_runs_and_what_waits() {
 }
 
 /// Much to read: several samples, each token with its alternatives.
-fn long(seed: u64) -> Json {
-    json!({ "prompt": [seed, 2, 3], "seed": seed, "n": 4, "max_tokens": 500, "ignore_eos": true, "logprobs": 20, "stream": true })
+fn long(seed: u64, prompts: usize) -> Json {
+    json!({ "prompt": vec![[seed, 2, 3]; prompts], "seed": seed, "n": 4, "max_tokens": 500, "ignore_eos": true, "logprobs": 20, "stream": true })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -210,8 +210,9 @@ async fn clients_that_do_not_read_hold_up_nobody_and_are_given_up() {
     let server =
         start(Recalling::default(), 64, Settings { stall_limit: Duration::from_millis(300), ..settings() }).await;
     let mut unread = Vec::new();
+    // Each answer is longer than what the kernel keeps for a connection.
     for seed in 0..3 {
-        unread.push(server.unread(&long(seed)).await);
+        unread.push(server.unread(&long(seed, 8)).await);
     }
     let begun = Instant::now();
     for seed in 0..10 {
@@ -239,7 +240,7 @@ async fn clients_that_do_not_read_hold_up_nobody_and_are_given_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_gets_all_of_its_answer() {
     let server = start(Recalling::default(), 64, Settings { stall_limit: Duration::from_secs(20), ..settings() }).await;
-    let mut stream = server.unread(&long(1)).await;
+    let mut stream = server.unread(&long(1, 1)).await;
     let (mut bytes, mut sip) = (Vec::new(), vec![0; 8192]);
     while !bytes.ends_with(b"\r\n0\r\n\r\n") {
         let count = stream.read(&mut sip).await.unwrap();
