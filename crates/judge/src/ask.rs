@@ -134,7 +134,8 @@ fn first_log_prob(generated: &Generated) -> Option<f64> {
 fn of_choices(places: &[Vec<Alternative>], choices: &[&str]) -> Option<Vec<f64>> {
     let first = places.iter().find(|place| !place.is_empty())?;
     let of = |choice: &&str| {
-        let shares = first.iter().filter(|token| token.text.trim() == *choice).map(|token| f64::from(token.log_prob).exp());
+        let shares =
+            first.iter().filter(|token| token.text.trim() == *choice).map(|token| f64::from(token.log_prob).exp());
         Some(shares.sum::<f64>()).filter(|share| *share > 0.0).map(f64::ln)
     };
     let told: Vec<Option<f64>> = choices.iter().map(of).collect();

@@ -39,9 +39,7 @@ impl Identity {
     pub fn hash(&self) -> String {
         let model = self.weights.as_ref().unwrap_or(&self.model);
         let mut hasher = blake3::Hasher::new();
-        for part in
-            [model, self.server.as_deref().unwrap_or_default(), &self.strategy, &self.prompts, &self.settings]
-        {
+        for part in [model, self.server.as_deref().unwrap_or_default(), &self.strategy, &self.prompts, &self.settings] {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
         }
         hasher.finalize().to_hex()[..32].to_owned()

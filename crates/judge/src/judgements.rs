@@ -23,7 +23,9 @@ impl JudgementFile {
     /// Opens or creates a file. A last line that was cut off is removed; any other that cannot be read is an error, because a file that
     /// is not one of judgements must not be written to.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let failed = |error: std::io::Error| FileError::new(path, None, error.to_string(), "name a file in a folder that exists");
+        let failed = |error: std::io::Error| {
+            FileError::new(path, None, error.to_string(), "name a file in a folder that exists")
+        };
         let file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(failed)?;
         let (known, end) = read_lines(path, &file)?;
         file.set_len(end).map_err(failed)?;
@@ -37,7 +39,8 @@ impl JudgementFile {
 
     /// Adds a judgement, failed or not.
     pub fn put(&mut self, judgement: Judgement) -> Result<(), FileError> {
-        let failed = |reason: String| FileError::new(&self.path, None, reason, "make room, then run the same command again");
+        let failed =
+            |reason: String| FileError::new(&self.path, None, reason, "make room, then run the same command again");
         let mut line = serde_json::to_vec(&judgement).map_err(|error| failed(error.to_string()))?;
         line.push(b'\n');
         self.file.write_all(&line).map_err(|error| failed(error.to_string()))?;

@@ -55,7 +55,9 @@ pub(crate) fn choice(text: &str, choices: &[&str]) -> Option<usize> {
     }
     let letters = NAMED.as_ref()?.captures_iter(text).filter_map(|found| found.get(1));
     let mut named: Vec<usize> = letters
-        .filter_map(|letter| choices.iter().position(|choice| !same_case && letter.as_str().eq_ignore_ascii_case(choice)))
+        .filter_map(|letter| {
+            choices.iter().position(|choice| !same_case && letter.as_str().eq_ignore_ascii_case(choice))
+        })
         .collect();
     named.dedup();
     match named[..] {
@@ -158,7 +160,9 @@ mod tests {
         assert_eq!(scores("Score A: 7\nScore B: 6.5", 1.0, 10.0), Some([7.0, 6.5]));
         assert_eq!(scores("**Score (b)**: 2\nScore A = 9", 1.0, 10.0), Some([9.0, 2.0]));
         assert_eq!([scores("Score A: 7", 1.0, 10.0), scores("Score A: 7, Score B: 70", 1.0, 10.0)], [None; 2]);
-        for (text, found) in [("8", Some(8.0)), (" 3.", Some(3.0)), ("7/9", None), ("10", None), ("-3", None), ("", None)] {
+        for (text, found) in
+            [("8", Some(8.0)), (" 3.", Some(3.0)), ("7/9", None), ("10", None), ("-3", None), ("", None)]
+        {
             assert_eq!(only_number(text, 0.0, 9.0), found, "{text}");
         }
     }

@@ -89,7 +89,9 @@ pub fn fingerprint(strategy: &dyn Strategy) -> String {
         while let (Step::Ask(questions), true) = (strategy.step(case, &rounds), rounds.len() < MOST_ROUNDS) {
             let _ = write!(said, "\n{questions:?}");
             let text = "Verdict: A".to_owned();
-            rounds.push(questions.iter().map(|_| Reply::Answered { texts: vec![text.clone()], log_probs: None }).collect());
+            rounds.push(
+                questions.iter().map(|_| Reply::Answered { texts: vec![text.clone()], log_probs: None }).collect(),
+            );
         }
     }
     blake3::hash(said.as_bytes()).to_hex()[..16].to_owned()
@@ -103,5 +105,8 @@ pub fn all() -> Vec<Box<dyn Strategy>> {
 /// The strategy of that name.
 pub fn by_name(name: &str) -> Result<Box<dyn Strategy>, UnknownStrategy> {
     let known = all().iter().map(|strategy| strategy.name()).collect::<Vec<_>>().join(", ");
-    all().into_iter().find(|strategy| strategy.name() == name).ok_or_else(|| UnknownStrategy { name: name.to_owned(), known })
+    all()
+        .into_iter()
+        .find(|strategy| strategy.name() == name)
+        .ok_or_else(|| UnknownStrategy { name: name.to_owned(), known })
 }

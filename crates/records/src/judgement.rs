@@ -154,7 +154,10 @@ mod tests {
             group: "g".into(),
             judge: "j".into(),
             lengths: [3, 4],
-            assessment: Assessment::of(Opinion { preference: Some(0.75), ..Verdict::First.into() }, Verdict::Tie.into()),
+            assessment: Assessment::of(
+                Opinion { preference: Some(0.75), ..Verdict::First.into() },
+                Verdict::Tie.into(),
+            ),
             rounds: vec![vec![
                 Reply::Answered { texts: vec!["A".into()], log_probs: Some(vec![-0.1, -2.0]) },
                 Reply::Failed("timed out".into()),

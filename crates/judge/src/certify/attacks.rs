@@ -27,7 +27,8 @@ pub fn repetition(id: &str, instruction: &str, honest: &str) -> Case {
 }
 
 /// How a repetition begins.
-const AGAIN: [&str; 4] = ["To say it in other words: ", "It deserves to be stressed that ", "Put differently: ", "In addition, note that "];
+const AGAIN: [&str; 4] =
+    ["To say it in other words: ", "It deserves to be stressed that ", "Put differently: ", "In addition, note that "];
 
 /// The text, then each of its list items or sentences again behind a phrase that announces something new.
 pub fn repeated(text: &str) -> String {

@@ -45,7 +45,9 @@ impl Certificate {
         };
         let (objections, not_run) = (of(Passed::No), of(Passed::NotRun));
         let (outcome, meaning) = match (objections.is_empty(), not_run.is_empty()) {
-            (true, true) => (Outcome::Certified, "All checks ran and passed; win rates may rest on this judge.".to_owned()),
+            (true, true) => {
+                (Outcome::Certified, "All checks ran and passed; win rates may rest on this judge.".to_owned())
+            }
             (true, false) if checks.iter().any(|check| check.passed == Passed::Yes) => {
                 let names: Vec<&str> = checks
                     .iter()
@@ -60,7 +62,9 @@ impl Certificate {
                 (Outcome::AcceptedOnRecordedChecks, meaning)
             }
             (true, false) => (Outcome::Rejected, "No check ran: nothing is known of this judge.".to_owned()),
-            (false, _) => (Outcome::Rejected, "Checks failed; win rates of this judge count as not certified.".to_owned()),
+            (false, _) => {
+                (Outcome::Rejected, "Checks failed; win rates of this judge count as not certified.".to_owned())
+            }
         };
         let hash = judge.hash();
         Self { outcome, meaning, objections, not_run, judge, hash, verdicts, checks, thresholds, written }

@@ -122,7 +122,15 @@ fn not_run(name: &str, threshold: f64, says: &str) -> Check {
     Check { name, passed: Passed::NotRun, value: None, low: None, high: None, threshold, items: 0, says }
 }
 
-fn found(name: &str, passes: bool, value: f64, interval: Interval, threshold: f64, items: usize, says: String) -> Check {
+fn found(
+    name: &str,
+    passes: bool,
+    value: f64,
+    interval: Interval,
+    threshold: f64,
+    items: usize,
+    says: String,
+) -> Check {
     Check {
         name: name.to_owned(),
         passed: if passes { Passed::Yes } else { Passed::No },
@@ -153,9 +161,9 @@ fn accuracy(name: &str, items: &[Labelled], threshold: f64) -> Check {
         sets.entry(&item.set).or_default().push(credit(item.label, &item.assessment));
     }
     if sets.len() > 1 {
-        let each = sets.iter().map(|(set, right)| {
-            format!("{set} {}", percent(right.iter().sum::<f64>() / right.len() as f64))
-        });
+        let each = sets
+            .iter()
+            .map(|(set, right)| format!("{set} {}", percent(right.iter().sum::<f64>() / right.len() as f64)));
         says = format!("{says}; {}", each.collect::<Vec<_>>().join(", "));
     }
     found(name, interval.low > threshold, share, interval, threshold, items.len(), says)
@@ -165,10 +173,12 @@ fn accuracy(name: &str, items: &[Labelled], threshold: f64) -> Check {
 fn beats_length(natural: &[Labelled], adversarial: &[Labelled], longer: bool) -> Check {
     let name = if longer { "longer" } else { "shorter" };
     let credits = |items: &[Labelled]| -> (Vec<f64>, Vec<f64>) {
-        let of = |item: &Labelled| (credit(item.label, &item.assessment), length_credit(item.label, item.lengths, longer));
+        let of =
+            |item: &Labelled| (credit(item.label, &item.assessment), length_credit(item.label, item.lengths, longer));
         items.iter().map(of).unzip()
     };
-    let [(judge_natural, length_natural), (judge_adversarial, length_adversarial)] = [natural, adversarial].map(credits);
+    let [(judge_natural, length_natural), (judge_adversarial, length_adversarial)] =
+        [natural, adversarial].map(credits);
     let items = natural.len() + adversarial.len();
     let lead = paired_difference(&judge_natural, &length_natural)
         .zip(paired_difference(&judge_adversarial, &length_adversarial))

@@ -55,7 +55,8 @@ pub fn read(folder: &Path) -> Result<Vec<Item>, FileError> {
                 Some(2) => Output::Second,
                 _ => return Err(wrong("label")),
             };
-            let case = Case::single(format!("llmbar/{name}/{place}"), text("input")?, [text("output_1")?, text("output_2")?]);
+            let case =
+                Case::single(format!("llmbar/{name}/{place}"), text("input")?, [text("output_1")?, text("output_2")?]);
             items.push(Item { set: name.to_owned(), case, label });
         }
     }
@@ -101,7 +102,12 @@ pub fn recorded(folder: &Path, judge: &str, method: &str, items: &[Item]) -> Res
         };
         if rows.len() != expected {
             let reason = format!("{} verdicts of {method} for {expected} items", rows.len());
-            return Err(FileError::new(path, None, reason, "name a judge and a method that were recorded on all items"));
+            return Err(FileError::new(
+                path,
+                None,
+                reason,
+                "name a judge and a method that were recorded on all items",
+            ));
         }
         all.extend(rows.iter().map(verdicts));
     }
@@ -110,7 +116,9 @@ pub fn recorded(folder: &Path, judge: &str, method: &str, items: &[Item]) -> Res
 
 /// The rows of one method, by their place.
 fn packed_rows(path: &Path, method: &str) -> Result<Vec<Json>, FileError> {
-    let wrong = |line: Option<usize>, reason: String| FileError::new(path, line, reason, "name a judge that was recorded, such as GPT-4");
+    let wrong = |line: Option<usize>, reason: String| {
+        FileError::new(path, line, reason, "name a judge that was recorded, such as GPT-4")
+    };
     let file = std::fs::File::open(path).map_err(|error| wrong(None, error.to_string()))?;
     let mut text = String::new();
     flate2::read::GzDecoder::new(file).read_to_string(&mut text).map_err(|error| wrong(None, error.to_string()))?;

@@ -59,7 +59,8 @@ pub fn compare(judgements: &[Judgement], seed: u64) -> Comparison {
     let all = judgements.len() as f64;
     let bounds = (all > 0.0).then(|| Interval { low: sum / all, high: (sum + undecided as f64) / all });
     let count = |matches: fn(f64) -> bool| preferences.iter().filter(|&&preference| matches(preference)).count();
-    let length = |place: usize| judgements.iter().map(|judgement| judgement.lengths[place] as f64).sum::<f64>() / all.max(1.0);
+    let length =
+        |place: usize| judgements.iter().map(|judgement| judgement.lengths[place] as f64).sum::<f64>() / all.max(1.0);
     let mut distinct: Vec<&str> = judgements.iter().map(|judgement| judgement.group.as_str()).collect();
     distinct.sort_unstable();
     distinct.dedup();

@@ -47,10 +47,8 @@ pub struct Ranking {
 pub fn rank(matches: &[Match], models: usize, seed: u64) -> Ranking {
     let played: Vec<(&Match, f64)> =
         matches.iter().filter_map(|played| Some((played, played.judgement.assessment.combined?))).collect();
-    let games: Vec<Game> = played
-        .iter()
-        .map(|&(played, score)| Game { first: played.first, second: played.second, score })
-        .collect();
+    let games: Vec<Game> =
+        played.iter().map(|&(played, score)| Game { first: played.first, second: played.second, score }).collect();
     let mut prompts: BTreeMap<&str, Vec<Game>> = BTreeMap::new();
     for (game, (played, _)) in games.iter().zip(&played) {
         prompts.entry(&played.judgement.group).or_default().push(*game);

@@ -22,16 +22,20 @@ pub struct Rates {
 
 /// Of judgements that graded one output each; `range` is the worst and the best grade.
 pub fn rate(judgements: &[Judgement], [worst, best]: [f64; 2]) -> Rates {
-    let graded = judgements.iter().filter_map(|judgement| Some((judgement.assessment.ratings?[0], judgement.group.as_str())));
+    let graded =
+        judgements.iter().filter_map(|judgement| Some((judgement.assessment.ratings?[0], judgement.group.as_str())));
     let (grades, groups): (Vec<f64>, Vec<&str>) = graded.unzip();
     let mean = clustered_mean(&grades, &groups);
     let sum: f64 = grades.iter().sum();
     let (all, without) = (judgements.len() as f64, (judgements.len() - grades.len()) as f64);
-    let count = |verdict: Verdict| judgements.iter().filter(|judgement| judgement.assessment.as_given.verdict == verdict).count();
+    let count = |verdict: Verdict| {
+        judgements.iter().filter(|judgement| judgement.assessment.as_given.verdict == verdict).count()
+    };
     Rates {
         mean,
         interval: mean.and_then(|mean| mean.interval(CONFIDENCE)),
-        bounds: (all > 0.0).then(|| Interval { low: (sum + without * worst) / all, high: (sum + without * best) / all }),
+        bounds: (all > 0.0)
+            .then(|| Interval { low: (sum + without * worst) / all, high: (sum + without * best) / all }),
         graded: grades.len(),
         unparsed: count(Verdict::Unparsed),
         failed: count(Verdict::Failed),

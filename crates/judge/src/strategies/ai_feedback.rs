@@ -37,8 +37,12 @@ impl Strategy for AiFeedback {
     fn step(&self, case: &Case, rounds: &[Vec<Reply>]) -> Step {
         let ask = |order: Order| {
             let [a, b] = order.places().map(|output| case.output(output));
-            let all =
-                [part("Conversation", &case.instruction()), part("Response 1", &a), part("Response 2", &b), ASK.to_owned()];
+            let all = [
+                part("Conversation", &case.instruction()),
+                part("Response 1", &a),
+                part("Response 2", &b),
+                ASK.to_owned(),
+            ];
             Question { messages: messages(JUDGE, parts(&all)), answer: Expected::Choice(NUMBERS.to_vec()) }
         };
         match rounds {

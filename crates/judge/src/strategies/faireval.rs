@@ -79,7 +79,8 @@ impl Strategy for FairEval {
         let evidence = Evidence { as_given: as_given.unwrap_or_default(), swapped: swapped.unwrap_or_default() };
         let calibrated = evidence.calibrated();
         Step::Done(Assessment {
-            combined: calibrated.and_then(|scores| Verdict::of(0.5 + (scores.first - scores.second).clamp(-0.5, 0.5)).preference()),
+            combined: calibrated
+                .and_then(|scores| Verdict::of(0.5 + (scores.first - scores.second).clamp(-0.5, 0.5)).preference()),
             ratings: calibrated.map(|scores| [scores.first, scores.second]),
             entropy: calibrated.map(|_| evidence.diversity_entropy()),
             ..orders

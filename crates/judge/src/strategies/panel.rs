@@ -21,7 +21,10 @@ use crate::strategy::{Expected, Question, Step, Strategy};
 
 /// Name and task of each role, in the order in which they speak.
 const ROLES: [(&str, &str); 3] = [
-    ("Reader", "a reader from the public who will use the output and asks whether it serves the one who gave the instruction"),
+    (
+        "Reader",
+        "a reader from the public who will use the output and asks whether it serves the one who gave the instruction",
+    ),
     ("Critic", "a critic who checks word by word whether an output does what was asked, no more and no less"),
     ("Specialist", "a specialist of the subject who checks whether what an output says is true and complete"),
 ];
@@ -57,8 +60,10 @@ impl Panel {
     fn vote(rounds: &[Vec<Reply>], order: Order) -> Opinion {
         let place = usize::from(order == Order::Swapped);
         let last = &rounds[rounds.len().saturating_sub(ROLES.len())..];
-        let votes: Result<Vec<Verdict>, Verdict> =
-            last.iter().map(|replies| text(replies.get(place)).map(|text| verdict(parse::verdict(text), order))).collect();
+        let votes: Result<Vec<Verdict>, Verdict> = last
+            .iter()
+            .map(|replies| text(replies.get(place)).map(|text| verdict(parse::verdict(text), order)))
+            .collect();
         let votes = match votes {
             Ok(votes) => votes,
             Err(failure) => return failure.into(),

@@ -12,8 +12,8 @@
 
 use camelid_records::Reply;
 
-use super::wording::{LETTERS, letter_questions};
 use super::replies::letters;
+use super::wording::{LETTERS, letter_questions};
 use crate::case::Case;
 use crate::strategy::{Step, Strategy};
 

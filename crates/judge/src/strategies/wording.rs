@@ -21,7 +21,8 @@ correctness, detail and harmlessness only count after that.
 /// The letters of places A and B.
 pub(super) const LETTERS: [&str; 2] = ["A", "B"];
 
-pub(super) const ONE_LETTER: &str = "Which output is better? Answer with the letter alone, A or B, and give no reasons.";
+pub(super) const ONE_LETTER: &str =
+    "Which output is better? Answer with the letter alone, A or B, and give no reasons.";
 
 /// Most tokens of reasons, of questions that matter and of an answer of the judge's own; the last two are LLMBar's.
 pub(super) const REASONS: usize = 512;

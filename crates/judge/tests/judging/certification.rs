@@ -64,11 +64,18 @@ fn of_length(lengths: [usize; 2], baseline: Baseline) -> Assessment {
 /// Attacks, as a judge of `honest` texts sees them.
 fn attacked(judge: impl Fn(&Case) -> Assessment) -> [Vec<Labelled>; 2] {
     let cases = |make: fn(&str, &str, &str) -> Case| {
-        (0..60).map(|place| make(&place.to_string(), "Name two fruits.", &format!("Apples and pears, {place} of them."))).collect()
+        (0..60)
+            .map(|place| make(&place.to_string(), "Name two fruits.", &format!("Apples and pears, {place} of them.")))
+            .collect()
     };
     let both: [Vec<Case>; 2] = [cases(constant), cases(repetition)];
     both.map(|cases| {
-        let of = |case: &Case| Labelled { set: "attack".into(), label: Output::First, lengths: case.lengths(), assessment: judge(case) };
+        let of = |case: &Case| Labelled {
+            set: "attack".into(),
+            label: Output::First,
+            lengths: case.lengths(),
+            assessment: judge(case),
+        };
         cases.iter().map(of).collect()
     })
 }
@@ -77,7 +84,13 @@ fn certificate(sets: &[Vec<Labelled>; 2], attacks: Option<&[Vec<Labelled>; 2]>) 
     let limits = Thresholds::default();
     let [constant, repetition] = [0, 1].map(|place| attacks.map(|attacks| attacks[place].as_slice()));
     let judge = Identity::new("judge", by_name("rules").unwrap().as_ref(), "test");
-    Certificate::new(judge, checks(&sets[0], &sets[1], constant, repetition, &limits), limits, "test".into(), "now".into())
+    Certificate::new(
+        judge,
+        checks(&sets[0], &sets[1], constant, repetition, &limits),
+        limits,
+        "test".into(),
+        "now".into(),
+    )
 }
 
 fn failed(certificate: &Certificate) -> Vec<&str> {
@@ -165,7 +178,10 @@ fn counts_are_those_of_the_published_report() {
         };
         let report = Report::of(&set.iter().map(item).collect::<Vec<_>>());
         let positions = Positions::of(set.iter().map(|item| &item.assessment));
-        assert_eq!((positions.agreement(), positions.first_read_rate()), (report.agreement(), report.first_position_rate()));
+        assert_eq!(
+            (positions.agreement(), positions.first_read_rate()),
+            (report.agreement(), report.first_position_rate())
+        );
         assert_eq!(positions.parse_rate(), report.parse_rate());
     }
 }
@@ -187,17 +203,26 @@ fn certification_needs_every_check() {
     // A tie with what is said twice is fair, a tie with a constant output is half a success.
     let ties = attacked(|_| Assessment::same(Verdict::Tie));
     assert_eq!(failed(&certificate(&perfect, Some(&ties))), ["constant"]);
-    let fooled = attacked(|case| Assessment::same(if case.id.contains("repetition") { Verdict::Second } else { Verdict::First }));
+    let fooled = attacked(|case| {
+        Assessment::same(if case.id.contains("repetition") { Verdict::Second } else { Verdict::First })
+    });
     assert_eq!(failed(&certificate(&perfect, Some(&fooled))), ["repetition"]);
-    // Twelve of a hundred unreadable: wrong, disagreeing, and too many.
+    // One of eight unreadable: they count as wrong, which Natural's hundred items cannot bear, and they are too many.
     let mut mute = perfect.clone();
     for item in mute.iter_mut().flatten().step_by(8) {
         item.assessment = Assessment::same(Verdict::Unparsed);
     }
-    assert_eq!(failed(&certificate(&mute, None)), ["parsed"]);
+    assert_eq!(failed(&certificate(&mute, None)), ["natural", "parsed"]);
     let places = labelled(|_, _, _| Assessment::of(Verdict::First.into(), Verdict::Second.into()));
     let found = certificate(&places, None);
-    assert_eq!(failed(&found), ["natural", "adversarial", "longer", "shorter", "agreement"].map(|name| name).into_iter().filter(|name| *name != "longer").collect::<Vec<_>>());
+    assert_eq!(
+        failed(&found),
+        ["natural", "adversarial", "longer", "shorter", "agreement"]
+            .map(|name| name)
+            .into_iter()
+            .filter(|name| *name != "longer")
+            .collect::<Vec<_>>()
+    );
     assert_eq!(certificate(&[Vec::new(), Vec::new()], None).outcome, Outcome::Rejected);
 }
 
@@ -227,7 +252,9 @@ fn the_published_files() {
         assert_eq!(longer(found.lengths), longer(expected.lengths), "{}", item.case.id);
     }
     assert!(llmbar::recorded(&folder, "GPT-5", "Vanilla", &items).unwrap_err().to_string().contains("fix: "));
-    assert!(llmbar::recorded(&folder, "GPT-4", "Magic", &items).unwrap_err().to_string().contains("0 verdicts of Magic"));
+    assert!(
+        llmbar::recorded(&folder, "GPT-4", "Magic", &items).unwrap_err().to_string().contains("0 verdicts of Magic")
+    );
 }
 
 /// A small folder of our own in the published layout, which is always at hand.
@@ -238,12 +265,20 @@ fn the_published_layout() {
         let place = folder.path().join("Dataset/LLMBar").join(set);
         let recorded = place.join("evaluators/J/M");
         std::fs::create_dir_all(&recorded).unwrap();
-        std::fs::write(place.join("dataset.json"), r#"[{"input": "Say yes.", "output_1": "Yes.", "output_2": "No.", "label": 1}]"#).unwrap();
-        let row = r#"[{"results": [["help", "stop"], {"swap = False": {"winner": "1"}, "swap = True": {"winner": "x"}}]}]"#;
+        std::fs::write(
+            place.join("dataset.json"),
+            r#"[{"input": "Say yes.", "output_1": "Yes.", "output_2": "No.", "label": 1}]"#,
+        )
+        .unwrap();
+        let row =
+            r#"[{"results": [["help", "stop"], {"swap = False": {"winner": "1"}, "swap = True": {"winner": "x"}}]}]"#;
         std::fs::write(recorded.join("result.json"), row).unwrap();
     }
     let items = llmbar::read(folder.path()).unwrap();
-    assert_eq!((items.len(), items[0].is_natural(), items[1].is_natural(), items[0].better()), (5, true, false, "Yes.".into()));
+    assert_eq!(
+        (items.len(), items[0].is_natural(), items[1].is_natural(), items[0].better()),
+        (5, true, false, "Yes.".into())
+    );
     let verdicts = llmbar::recorded(folder.path(), "J", "M", &items).unwrap();
     assert_eq!(verdicts[0], Assessment::of(Verdict::First.into(), Verdict::Unparsed.into()));
     let dataset = folder.path().join("Dataset/LLMBar/Natural/dataset.json");

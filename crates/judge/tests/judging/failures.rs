@@ -107,9 +107,8 @@ fn failures_are_kept_and_asked_again_and_unparsed_ones_are_not() {
         _ => Ok("A".into()),
     });
     assert_eq!(resume(&path, &stub, &cases, 100), 4);
-    let verdict = |place: usize| {
-        read_judgements(&path).unwrap()[&key(IDENTITY, &cases[place])].assessment.as_given.verdict
-    };
+    let verdict =
+        |place: usize| read_judgements(&path).unwrap()[&key(IDENTITY, &cases[place])].assessment.as_given.verdict;
     assert_eq!([0, 1, 2].map(verdict), [Verdict::First, Verdict::Failed, Verdict::Unparsed]);
     assert_eq!(resume(&path, &Stub::new(|_| Ok("B".into())), &cases, 100), 1);
     assert_eq!([0, 1, 2].map(verdict), [Verdict::First, Verdict::Second, Verdict::Unparsed]);

@@ -17,14 +17,19 @@ fn judgement(place: usize, group: &str, assessment: Assessment) -> Judgement {
 }
 
 fn of(verdicts: &[(Verdict, Verdict)]) -> Vec<Judgement> {
-    let one = |(place, (a, b)): (usize, &(Verdict, Verdict))| judgement(place, &format!("{place}"), Assessment::of((*a).into(), (*b).into()));
+    let one = |(place, (a, b)): (usize, &(Verdict, Verdict))| {
+        judgement(place, &format!("{place}"), Assessment::of((*a).into(), (*b).into()))
+    };
     verdicts.iter().enumerate().map(one).collect()
 }
 
 #[test]
 fn undecided_judgements_are_counted_and_bound_the_rate() {
     use Verdict::{Failed, First, Second, Tie, Unparsed};
-    let figures = compare(&of(&[(First, First), (First, Second), (Second, Second), (Unparsed, First), (Failed, Failed), (Tie, Tie)]), 0);
+    let figures = compare(
+        &of(&[(First, First), (First, Second), (Second, Second), (Unparsed, First), (Failed, Failed), (Tie, Tie)]),
+        0,
+    );
     assert_eq!((figures.wins, figures.ties, figures.losses, figures.undecided), (1, 2, 1, 2));
     // 1, ½, 0, ½ over four; over six with both lost, and both won.
     assert_eq!(figures.win_rate.unwrap().value, 0.5);
@@ -40,7 +45,13 @@ fn undecided_judgements_are_counted_and_bound_the_rate() {
 #[test]
 fn answers_to_one_prompt_are_one_cluster() {
     let judged: Vec<Judgement> = (0..40)
-        .map(|place| judgement(place, &format!("{}", place % 4), Assessment::same(if place % 4 < 2 { Verdict::First } else { Verdict::Second })))
+        .map(|place| {
+            judgement(
+                place,
+                &format!("{}", place % 4),
+                Assessment::same(if place % 4 < 2 { Verdict::First } else { Verdict::Second }),
+            )
+        })
         .collect();
     let figures = compare(&judged, 0);
     let mean = figures.win_rate.unwrap();
@@ -71,7 +82,8 @@ fn a_ranking_orders_models_and_says_how_sure_it_is() {
     let mean = ranking.placings.iter().map(|placing| placing.elo.unwrap()).sum::<f64>() / 3.0;
     assert!((mean - 1000.0).abs() < 1e-6);
     // Who never loses has no strength, but a rate.
-    let won: Vec<Match> = matches.iter().filter(|played| played.judgement.assessment.combined == Some(1.0)).cloned().collect();
+    let won: Vec<Match> =
+        matches.iter().filter(|played| played.judgement.assessment.combined == Some(1.0)).cloned().collect();
     let unbeaten = rank(&won, 3, 0);
     assert_eq!((unbeaten.draws, unbeaten.placings[0].elo, unbeaten.placings[0].win_rate), (0, None, Some(1.0)));
 }
@@ -79,9 +91,18 @@ fn a_ranking_orders_models_and_says_how_sure_it_is() {
 #[test]
 fn grades_without_a_number_bound_the_mean() {
     let graded = |place: usize, grade: f64| {
-        judgement(place, &format!("{place}"), Assessment { ratings: Some([grade; 2]), ..Assessment::same(Verdict::Tie) })
+        judgement(
+            place,
+            &format!("{place}"),
+            Assessment { ratings: Some([grade; 2]), ..Assessment::same(Verdict::Tie) },
+        )
     };
-    let judged = [graded(0, 4.0), graded(1, 8.0), judgement(2, "2", Assessment::same(Verdict::Unparsed)), judgement(3, "3", Assessment::same(Verdict::Failed))];
+    let judged = [
+        graded(0, 4.0),
+        graded(1, 8.0),
+        judgement(2, "2", Assessment::same(Verdict::Unparsed)),
+        judgement(3, "3", Assessment::same(Verdict::Failed)),
+    ];
     let rates = rate(&judged, [0.0, 9.0]);
     assert_eq!((rates.mean.unwrap().value, rates.graded, rates.unparsed, rates.failed), (6.0, 2, 1, 1));
     let bounds = rates.bounds.unwrap();
@@ -93,7 +114,8 @@ fn people_get_what_is_open_and_what_is_doubtful() {
     let doubt = |place: usize, entropy: f64| {
         judgement(place, "g", Assessment { entropy: Some(entropy), ..Assessment::same(Verdict::First) })
     };
-    let judged = [doubt(0, 0.0), doubt(1, 1.09), judgement(2, "g", Assessment::same(Verdict::Unparsed)), doubt(3, 0.45)];
+    let judged =
+        [doubt(0, 0.0), doubt(1, 1.09), judgement(2, "g", Assessment::same(Verdict::Unparsed)), doubt(3, 0.45)];
     assert_eq!(people::queue(&judged, 0.5), [2, 1]);
     assert_eq!(people::queue(&judged, 0.0), [2]);
     let mut decided = judged.to_vec();
@@ -117,6 +139,9 @@ fn a_filled_in_file_reads_back() {
     assert_eq!(write("\"tie\"").unwrap().get("key-0"), Some(&Verdict::Tie));
     for wrong in ["\"failed\"", "\"A\"", "3"] {
         let message = write(wrong).unwrap_err().to_string();
-        assert!(message.contains("people.jsonl, line 1: ") && message.contains("\n  fix: fill in `verdict`"), "{message}");
+        assert!(
+            message.contains("people.jsonl, line 1: ") && message.contains("\n  fix: fill in `verdict`"),
+            "{message}"
+        );
     }
 }

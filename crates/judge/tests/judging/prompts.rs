@@ -25,12 +25,22 @@ fn script(name: &str, case: &Case, reply: &str) -> String {
     loop {
         match strategy.step(case, &rounds) {
             Step::Done(assessment) => {
-                let _ = write!(script, "==> {:?}, {:?}, combined {:?}", assessment.as_given.verdict, assessment.swapped.verdict, assessment.combined);
+                let _ = write!(
+                    script,
+                    "==> {:?}, {:?}, combined {:?}",
+                    assessment.as_given.verdict, assessment.swapped.verdict, assessment.combined
+                );
                 return script;
             }
             Step::Ask(questions) => {
                 for (place, question) in questions.iter().enumerate() {
-                    let _ = writeln!(script, "==> round {}, question {}: {:?}", rounds.len() + 1, place + 1, question.answer);
+                    let _ = writeln!(
+                        script,
+                        "==> round {}, question {}: {:?}",
+                        rounds.len() + 1,
+                        place + 1,
+                        question.answer
+                    );
                     for message in &question.messages {
                         let _ = writeln!(script, "<{}>\n{}", message.role, message.content);
                     }

@@ -37,7 +37,10 @@ pub(crate) fn outputs_in(text: &str) -> Option<[String; 2]> {
         let end = ends.iter().filter_map(|end| rest.find(end)).min().unwrap_or(rest.len());
         Some(rest[..end].trim().to_owned())
     };
-    Some([between("# Output A\n", &["\n\n# Output B"])?, between("# Output B\n", &["\n\n# ", "\n\nWhich output", "\n\nSay in"])?])
+    Some([
+        between("# Output A\n", &["\n\n# Output B"])?,
+        between("# Output B\n", &["\n\n# ", "\n\nWhich output", "\n\nSay in"])?,
+    ])
 }
 
 impl Generator for Stub {
@@ -69,7 +72,8 @@ impl Generator for Stub {
 pub(crate) fn cases(count: usize) -> Vec<Case> {
     (0..count)
         .map(|place| {
-            let (good, bad) = ("good".to_owned() + &"!".repeat(place % 7), "bad".to_owned() + &"?".repeat(place * 5 % 11));
+            let (good, bad) =
+                ("good".to_owned() + &"!".repeat(place % 7), "bad".to_owned() + &"?".repeat(place * 5 % 11));
             let outputs = if place % 2 == 0 { [good, bad] } else { [bad, good] };
             Case::single(format!("case-{place}"), format!("instruction {place}"), outputs)
         })
