@@ -14,6 +14,7 @@ mod recipe;
 mod report;
 mod reward_models;
 mod sweep;
+mod weights_hash;
 
 use std::process::ExitCode;
 
@@ -79,6 +80,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Generate(args) => commands::generate::run(&args)?,
         Command::Label(args) => commands::label::run(&args)?,
         Command::Serve(args) => commands::serve::run(&args)?,
+        Command::Judge(command) => return commands::judge::run(&command),
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
         Command::Bench(Bench::Step {

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod bench_serve;
 mod generation;
+mod judge;
 
 use crate::recipe::MomentSpec;
 pub(crate) use bench_serve::BenchServeArgs;
@@ -13,6 +14,7 @@ pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs,
 };
+pub(crate) use judge::{CertifyArgs, JudgeArgs, JudgeCommand, JudgeCompareArgs, LogProbChoice};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,6 +72,9 @@ pub(crate) enum Command {
     Label(LabelArgs),
     /// Offer a model to OpenAI-compatible clients
     Serve(ServeArgs),
+    /// Language models as judges: certify one, compare models by one
+    #[command(subcommand)]
+    Judge(JudgeCommand),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
     Score(ScoreArgs),
     /// Measure what this machine reaches
