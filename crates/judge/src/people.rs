@@ -1,6 +1,7 @@
 //! Cases for a person: a file to fill in, and what it says when it is filled in.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::path::Path;
 
 use camelid_eval::judging::Output;
@@ -78,7 +79,7 @@ pub fn read_decisions(path: &Path) -> Result<HashMap<String, Verdict>, FileError
 
 /// Puts a person's decisions in place of the judge's combined ones; returns how many there were. What the judge said in the two orders
 /// stays, since it is the judge's.
-pub fn decide(judgements: &mut [Judgement], decisions: &HashMap<String, Verdict>) -> usize {
+pub fn decide<S: BuildHasher>(judgements: &mut [Judgement], decisions: &HashMap<String, Verdict, S>) -> usize {
     let mut decided = 0;
     for judgement in judgements {
         if let Some(preference) = decisions.get(&judgement.key).and_then(|verdict| verdict.preference()) {

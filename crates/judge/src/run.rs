@@ -26,7 +26,9 @@ pub fn key(judge: &str, case: &Case) -> String {
     add(&case.id);
     for turns in [&case.turns, &case.outputs[0], &case.outputs[1]] {
         add(&turns.len().to_string());
-        turns.iter().for_each(|turn| add(turn));
+        for turn in turns {
+            add(turn);
+        }
     }
     case.references.iter().flatten().for_each(|turn| add(turn));
     hasher.finalize().to_hex()[..32].to_owned()

@@ -34,7 +34,8 @@ pub(crate) enum JudgeCommand {
 /// Who judges, and how it is asked.
 #[derive(Args, Debug)]
 pub(crate) struct JudgeArgs {
-    /// How the judge is asked; --strategy help lists all
+    /// How the judge is asked: vanilla, rules, cot, metrics, reference, metrics-reference, swap, swap-cot, rating, few-shot, panel, faireval,
+    /// mt-bench, mt-bench-reference, mt-bench-single, alpaca-eval, ai-feedback
     #[arg(long, default_value = "rules")]
     pub(crate) strategy: String,
     /// Ask the OpenAI-compatible server at this address, up to and with its /v1; its key is read from `OPENAI_API_KEY`

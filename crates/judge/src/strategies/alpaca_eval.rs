@@ -25,10 +25,10 @@ pub(super) const NAMES: [&str; 2] = ["m", "M"];
 pub(super) struct AlpacaEval;
 
 /// The mean of the two orders' probabilities, where both are told.
-pub(super) fn soft(assessment: Assessment) -> Assessment {
+pub(super) fn soft(mut assessment: Assessment) -> Assessment {
     let both = assessment.as_given.preference.zip(assessment.swapped.preference);
-    let combined = both.map(|(as_given, swapped)| as_given.midpoint(swapped)).or(assessment.combined);
-    Assessment { combined, ..assessment }
+    assessment.combined = both.map(|(as_given, swapped)| as_given.midpoint(swapped)).or(assessment.combined);
+    assessment
 }
 
 impl Strategy for AlpacaEval {

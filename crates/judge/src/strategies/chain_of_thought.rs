@@ -4,7 +4,7 @@
 //!
 //! **When to use it.** Where reasons must be read. Reasoning made five of six recorded judges less accurate on LLMBar.
 //!
-//! **Source.** Zeng 2023 (arXiv 2310.07641), section 3.2, "CoT".
+//! **Source.** Zeng 2023 (arXiv 2310.07641), section 3.2, `CoT`.
 //!
 //! **Reference numbers.** GPT-4, in the authors' words: Natural 94.5, Adversarial 76.6, agreement 87.6 there.
 

@@ -8,7 +8,7 @@
 //!
 //! **Reference numbers.** GPT-4, in the authors' words: Natural 93.0, Adversarial 82.0, agreement 88.3 there.
 
-use camelid_records::Reply;
+use camelid_records::{Assessment, Reply};
 
 use super::replies::{help, letters};
 use super::wording::{LETTERS, RULES, letter_questions, metrics_part, metrics_question};
@@ -27,7 +27,7 @@ impl Strategy for Metrics {
             [] => Step::Ask(vec![metrics_question(case)]),
             [metrics] => match help(metrics.first()) {
                 Ok(metrics) => Step::Ask(letter_questions(case, RULES, &[metrics_part(metrics)])),
-                Err(done) => done,
+                Err(failure) => Step::Done(Assessment::same(failure)),
             },
             [_, replies, ..] => Step::Done(letters(replies, &LETTERS)),
         }

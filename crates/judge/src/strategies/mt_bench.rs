@@ -11,7 +11,7 @@
 //! **Reference numbers.** GPT-4 agrees with people on 85 % of pairs without ties; wrong gradings of mathematics 14 of 20 plain, 3 of 20
 //! with a reference.
 
-use camelid_records::Reply;
+use camelid_records::{Assessment, Reply};
 
 use super::replies::{help, texts};
 use super::wording::{REASONS, messages, part, parts, reference_question};
@@ -78,7 +78,7 @@ impl Strategy for MtBench {
             (true, []) => Step::Ask(vec![reference_question(case)]),
             (true, [reference]) => match help(reference.first()) {
                 Ok(reference) => Step::Ask(Self::questions(case, Some(reference))),
-                Err(done) => done,
+                Err(failure) => Step::Done(Assessment::same(failure)),
             },
             (false, []) => Step::Ask(Self::questions(case, known.as_deref().filter(|_| self.with_reference))),
             (true, [_, replies, ..]) | (false, [replies, ..]) => Step::Done(texts(replies, parse::bracketed)),

@@ -9,7 +9,7 @@
 //!
 //! **When to use it.** Where one judge's habits matter more than twelve calls.
 //!
-//! **Source.** Chan 2023 (arXiv 2308.07201, ChatEval), one-by-one communication with diverse roles.
+//! **Source.** Chan 2023 (arXiv 2308.07201, `ChatEval`), one-by-one communication with diverse roles.
 
 use camelid_records::{Assessment, Opinion, Reply, Verdict};
 

@@ -9,7 +9,7 @@
 //!
 //! **Reference numbers.** GPT-4, in the authors' words: Natural 95.5, Adversarial 82.6, agreement 88.0 there.
 
-use camelid_records::Reply;
+use camelid_records::{Assessment, Reply};
 
 use super::replies::{help, letters};
 use super::wording::{LETTERS, RULES, letter_questions, reference_part, reference_question};
@@ -29,7 +29,7 @@ impl Strategy for Reference {
             (None, []) => Step::Ask(vec![reference_question(case)]),
             (None, [reference]) => match help(reference.first()) {
                 Ok(reference) => judge(reference),
-                Err(done) => done,
+                Err(failure) => Step::Done(Assessment::same(failure)),
             },
             (Some(reference), []) => judge(&reference),
             (Some(_), [replies, ..]) | (None, [_, replies, ..]) => Step::Done(letters(replies, &LETTERS)),

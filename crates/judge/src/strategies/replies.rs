@@ -16,12 +16,8 @@ pub(super) fn text(reply: Option<&Reply>) -> Result<&str, Verdict> {
 }
 
 /// As [`text`], where an empty text is of no use: a help to judge by.
-pub(super) fn help(reply: Option<&Reply>) -> Result<&str, Step> {
-    match text(reply) {
-        Ok(text) if !text.trim().is_empty() => Ok(text),
-        Ok(_) => Err(Step::Done(Assessment::same(Verdict::Unparsed))),
-        Err(verdict) => Err(Step::Done(Assessment::same(verdict))),
-    }
+pub(super) fn help(reply: Option<&Reply>) -> Result<&str, Verdict> {
+    text(reply).and_then(|text| if text.trim().is_empty() { Err(Verdict::Unparsed) } else { Ok(text) })
 }
 
 /// A place in the prompt as a verdict about the data.

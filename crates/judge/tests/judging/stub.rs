@@ -7,8 +7,7 @@ use camelid_generate::protocol::Input;
 use camelid_judge::Case;
 
 /// What an answerer is asked, read back from the prompt.
-pub(crate) struct Asked<'p> {
-    pub(crate) prompt: &'p Prompt,
+pub(crate) struct Asked {
     /// System message and user messages, joined.
     pub(crate) text: String,
     /// The texts under the headings of the two outputs, if both are there.
@@ -54,7 +53,7 @@ impl Generator for Stub {
             let Input::Chat { messages, .. } = &prompt.input else { panic!("judges ask chats") };
             let text = messages.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n\n");
             let last = messages.last().unwrap().content.as_str();
-            let asked = Asked { prompt, outputs: outputs_in(last), text };
+            let asked = Asked { outputs: outputs_in(last), text };
             let answer = (self.plan)(&asked).map(|text| {
                 let sampled = Sampled { text, finish: Some("stop".into()), ..Sampled::default() };
                 Generated { answers: vec![sampled; prompt.decoding.samples], ..Generated::default() }

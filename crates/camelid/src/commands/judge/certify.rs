@@ -51,7 +51,7 @@ pub(super) fn run(args: &CertifyArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         println!("{text}");
     } else {
-        print!("{}", shown(&certificate));
+        print(&certificate);
     }
     Ok(if certificate.outcome == Outcome::Rejected { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -165,22 +165,21 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn shown(certificate: &Certificate) -> String {
-    let mut text = format!("judge     {} with {}\n", certificate.judge.model, certificate.judge.strategy);
-    text.push_str(&format!("verdicts  {}\n\n", certificate.verdicts));
+fn print(certificate: &Certificate) {
+    println!("judge     {} with {}", certificate.judge.model, certificate.judge.strategy);
+    println!("verdicts  {}\n", certificate.verdicts);
     for check in &certificate.checks {
         let passed = match check.passed {
             Passed::Yes => "passed ",
             Passed::No => "FAILED ",
             Passed::NotRun => "not run",
         };
-        text.push_str(&format!("{passed}  {:<12} {}\n", check.name, check.says));
+        println!("{passed}  {:<12} {}", check.name, check.says);
     }
     let outcome = match certificate.outcome {
         Outcome::Certified => "certified",
         Outcome::AcceptedOnRecordedChecks => "accepted on recorded checks",
         Outcome::Rejected => "rejected",
     };
-    text.push_str(&format!("\n{outcome}: {}\n", certificate.meaning));
-    text
+    println!("\n{outcome}: {}", certificate.meaning);
 }

@@ -25,7 +25,6 @@ pub(super) fn read(first: &Path, second: &Path) -> anyhow::Result<(Vec<Case>, us
     let mut cases = Vec::new();
     for (place, (prompt, answer)) in ours.iter().enumerate() {
         let Some(other) = by_prompt.remove(prompt.as_str()) else { continue };
-        // The judge sees the user's last turn as the instruction where earlier turns are the same text.
         let id = format!("{}", place + 1);
         cases.push(Case {
             group: id.clone(),

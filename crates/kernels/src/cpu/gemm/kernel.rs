@@ -22,7 +22,8 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    pub(super) const EMPTY: Self = Self { left: std::ptr::null(), left_words: 0, right: std::ptr::null(), ahead: None, steps: 0 };
+    pub(super) const EMPTY: Self =
+        Self { left: std::ptr::null(), left_words: 0, right: std::ptr::null(), ahead: None, steps: 0 };
 }
 
 /// Where a matrix of outputs begins.
