@@ -57,7 +57,7 @@ pub use reference::{Reference, ReferenceUpdate, Source as ReferenceSource};
 pub use reward::{CorrectnessTask, RewardTask, correct, rewards};
 pub use reward_models::RewardModels;
 pub use rollout::{Drawing, Evaluation, RolledOut, Rollout, Rollouts, Sampled};
-pub use run_directory::{DISTANCES, RunDirectory};
+pub use run_directory::{DISTANCES, METRICS, RunDirectory};
 pub use schedule::{Schedule, Shape};
 pub use sft::SftTask;
 pub use task::{Asked, Example, Label, Prompt, Purpose, Ranking, Rolled, Round, Task};

@@ -96,8 +96,7 @@ impl Monitor {
             }
             None => Vec::new(),
         };
-        let sequences: Vec<Example> =
-            answers.iter().map(|answer| Example::from(answer.sequence.clone())).collect();
+        let sequences: Vec<Example> = answers.iter().map(|answer| Example::from(answer.sequence.clone())).collect();
         let sequences: Vec<&Example> = sequences.iter().collect();
         let reference = match &mut self.reference {
             MonitorReference::Own(want) => of_tokens(engine, &sequences, *want, token_budget)?,

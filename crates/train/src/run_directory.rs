@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::TrainError;
 
 /// What was measured at each step.
-pub(crate) const METRICS: &str = "metrics.jsonl";
+pub const METRICS: &str = "metrics.jsonl";
 /// What the monitor measured on each prompt.
 pub const DISTANCES: &str = "distances.jsonl";
 
