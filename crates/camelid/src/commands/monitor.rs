@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use camelid_model::{Transformer, TransformerOptions, Tuning};
 use camelid_text::Text;
-use camelid_train::{Answerer, Drawing, Evaluation, Monitor, MonitorReference, ReferenceSource, Rollouts};
+use camelid_train::{Answerer, Drawing, Evaluation, Monitor, MonitorReference, Rollouts};
 
 use super::company::rewards;
 use super::prepare::Prepared;
@@ -36,12 +36,8 @@ pub(crate) fn open(
 
 /// The engine's own where it has the starting model, or a copy beside it.
 fn reference(plan: &Plan, stage: &StagePlan, model: &str) -> anyhow::Result<MonitorReference> {
-    if let Tuning::LowRank(_) = stage.tuning {
-        return Ok(MonitorReference::Own(ReferenceSource::AdapterOff.want()));
-    }
-    let unmoved = ReferenceSource::Copy(None).want();
-    if stage.policy_reference() == Some(unmoved) && stage.reference_update.is_none() {
-        return Ok(MonitorReference::Own(unmoved));
+    if let Some(want) = stage.monitor_reference() {
+        return Ok(MonitorReference::Own(want));
     }
     let loaded = models::open(model, &mut |line| eprintln!("{line}"))?;
     ensure!(

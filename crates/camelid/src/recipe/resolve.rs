@@ -154,7 +154,9 @@ impl StagePlan {
             activation_checkpointing: self.activation_checkpointing,
             value_head: self.objective.is_reward(),
             // Either is the engine's one copy.
-            keep_reference: self.copies_reference() || self.training.ema.is_some(),
+            keep_reference: self.copies_reference()
+                || self.training.ema.is_some()
+                || self.monitor_reference().is_some_and(|want| want.reference),
             ..TransformerOptions::default()
         }
     }
@@ -162,6 +164,17 @@ impl StagePlan {
     /// Whether the engine keeps a copy of the starting parameters to compare with.
     fn copies_reference(&self) -> bool {
         matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference()
+    }
+
+    /// The forward pass that is the starting policy, with which a monitor compares; nothing where the engine's one copy is something
+    /// else or moves.
+    pub(crate) fn monitor_reference(&self) -> Option<Want> {
+        self.monitor.as_ref()?;
+        match self.tuning {
+            Tuning::LowRank(_) => Some(ReferenceSource::AdapterOff.want()),
+            _ if self.training.ema.is_some() || self.reference_update.is_some() => None,
+            _ => Some(ReferenceSource::Copy(None).want()),
+        }
     }
 
     /// The forward pass that is the reference policy of a stage with rewards, if there is one.
