@@ -307,7 +307,9 @@ mod tests {
             assert_eq!(curve(&distances, Law::BestOfN, 10, 0), None);
         }
         let mut distances = whole;
-        distances.iter_mut().for_each(|distance| (distance.proxy, distance.gold) = Default::default());
+        for distance in &mut distances {
+            (distance.proxy, distance.gold) = Default::default();
+        }
         assert_eq!(curve(&distances, Law::BestOfN, 10, 0), None);
         assert_eq!(curve(&[], Law::BestOfN, 10, 0), None);
     }

@@ -1,5 +1,7 @@
 //! What choosing the best of n does to both rewards, and what it costs: from one set of answers for every n.
 
+use std::fmt::Write as _;
+
 use camelid_eval::over_optimisation::{Distance, best_of_n};
 use camelid_train::{DISTANCES, METRICS, RunDirectory};
 use serde_json::{Value as Json, json};
@@ -9,12 +11,17 @@ use super::answers::Answer;
 /// Writes a line for each n: by prompt, and as means under the names that the monitor of a tuning stage uses, so that both can be
 /// drawn in one figure.
 pub(crate) fn write(directory: &RunDirectory, groups: &[Vec<Answer>]) -> anyhow::Result<()> {
-    let samples = groups.iter().map(Vec::len).min().unwrap_or(0);
-    let distances = best_of_n(&rewards(groups), &sizes(samples));
-    let lines =
-        |line: fn(&Distance) -> Json| -> String { distances.iter().map(|at| format!("{}\n", line(at))).collect() };
-    directory.write(DISTANCES, &lines(by_prompt))?;
-    directory.write(METRICS, &lines(means))?;
+    let sizes = sizes(groups.iter().map(Vec::len).min().unwrap_or(0));
+    let distances = best_of_n(&rewards(groups), &sizes);
+    // How long what is chosen is follows from the same estimate as what it is worth.
+    let lengths = best_of_n(&lengths(groups), &sizes);
+    let (mut by_prompts, mut measured) = (String::new(), String::new());
+    for (distance, lengths) in distances.iter().zip(&lengths) {
+        writeln!(by_prompts, "{}", by_prompt(distance))?;
+        writeln!(measured, "{}", means(distance, &lengths.gold))?;
+    }
+    directory.write(DISTANCES, &by_prompts)?;
+    directory.write(METRICS, &measured)?;
     Ok(())
 }
 
@@ -24,6 +31,12 @@ fn rewards(groups: &[Vec<Answer>]) -> Vec<(Vec<f64>, Vec<f64>)> {
         let proxy = group.iter().map(|answer| answer.reward).collect();
         (proxy, group.iter().filter_map(|answer| answer.gold).collect())
     };
+    groups.iter().map(of).collect()
+}
+
+/// (training reward, tokens) of each answer to each prompt.
+fn lengths(groups: &[Vec<Answer>]) -> Vec<(Vec<f64>, Vec<f64>)> {
+    let of = |group: &Vec<Answer>| group.iter().map(|answer| (answer.reward, answer.tokens.len() as f64)).unzip();
     groups.iter().map(of).collect()
 }
 
@@ -41,11 +54,12 @@ fn by_prompt(distance: &Distance) -> Json {
     json!({ "n": distance.at, "kl": distance.kl, "proxy": distance.proxy, "gold": distance.gold })
 }
 
-fn means(distance: &Distance) -> Json {
+fn means(distance: &Distance, lengths: &[f64]) -> Json {
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let kl = mean(&distance.kl);
     let mut line = json!({
         "n": distance.at, "monitor/kl": kl, "monitor/sqrt_kl": kl.sqrt(), "monitor/proxy": mean(&distance.proxy),
+        "monitor/answer_tokens": mean(lengths),
     });
     // What is chosen by is what counts where nothing else is known.
     line["monitor/reward"] = json!(mean(if distance.gold.is_empty() { &distance.proxy } else { &distance.gold }));
@@ -57,7 +71,7 @@ mod tests {
     use super::*;
 
     fn answer(reward: f64, gold: Option<f64>) -> Answer {
-        let (asked, text, tokens) = ("p".to_owned(), String::new(), vec![1]);
+        let (asked, text, tokens) = ("p".to_owned(), String::new(), vec![1; reward as usize]);
         Answer { prompt: 0, asked, sample: 0, text, ended: true, tokens, log_prob: -1.0, reward, gold }
     }
 
@@ -78,6 +92,8 @@ mod tests {
         // One sample of each prompt, then the better of two: 2 and 4 by proxy, which are 3 and 2 by gold.
         assert_eq!((&metrics[0]["monitor/reward"], &metrics[0]["monitor/kl"]), (&json!(2.75), &json!(0.0)));
         assert_eq!((&metrics[1]["monitor/proxy"], &metrics[1]["monitor/reward"]), (&json!(3.0), &json!(2.5)));
+        // Answers are as long as their training reward here.
+        assert_eq!(metrics[1]["monitor/answer_tokens"], metrics[1]["monitor/proxy"]);
         let nats = metrics[1]["monitor/kl"].as_f64().unwrap();
         assert!((nats - (2.0_f64.ln() - 0.5)).abs() < 1e-12);
     }

@@ -43,24 +43,23 @@ pub(crate) fn answers(stage: &BestOfN, setting: &Setting<'_>) -> anyhow::Result<
     let elsewhere = stage.answers.as_ref().map(|path| drawn_elsewhere(path, &keys, stage.samples)).transpose()?;
     let total = examples.len() * stage.samples;
     if answers.len() < total {
-        let source = match elsewhere {
-            Some(groups) => Source::Elsewhere(groups),
-            None => {
-                let backend = machine::open_precision(setting.plan.compute, setting.plan.threads);
-                let seed = setting.plan.seed;
-                let options = TransformerOptions::default();
-                let engine = Transformer::new(backend, loaded, Tuning::Frozen, seed, options)?;
-                let drawing = Drawing {
-                    samples: stage.samples,
-                    answer_tokens: stage.answer_tokens,
-                    seed,
-                    evaluation: Evaluation::Sampled,
-                };
-                // Rewards are given to all answers alike below, wherever they come from.
-                let nothing = Rewards { terms: Vec::new() };
-                let rollouts = Rollouts { drawing, text, rewards: nothing, answerer: Answerer::Own };
-                Source::Policy { engine: Box::new(engine), rollouts: Box::new(rollouts) }
-            }
+        let source = if let Some(groups) = elsewhere {
+            Source::Elsewhere(groups)
+        } else {
+            let backend = machine::open_precision(setting.plan.compute, setting.plan.threads);
+            let seed = setting.plan.seed;
+            let options = TransformerOptions::default();
+            let engine = Transformer::new(backend, loaded, Tuning::Frozen, seed, options)?;
+            let drawing = Drawing {
+                samples: stage.samples,
+                answer_tokens: stage.answer_tokens,
+                seed,
+                evaluation: Evaluation::Sampled,
+            };
+            // Rewards are given to all answers alike below, wherever they come from.
+            let nothing = Rewards { terms: Vec::new() };
+            let rollouts = Rollouts { drawing, text, rewards: nothing, answerer: Answerer::Own };
+            Source::Policy { engine: Box::new(engine), rollouts: Box::new(rollouts) }
         };
         let open = |terms: &[TermPlan]| rewards(setting.plan, terms, stage.tokens_per_micro_batch);
         let mut drawer = Drawer {
