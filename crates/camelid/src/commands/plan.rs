@@ -34,7 +34,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
     }
     if args.json {
         let stages: Vec<Json> =
-            plan.stages.iter().zip(&stages).map(|(stage, outlook)| outlook.json(recipe::view(stage))).collect();
+            plan.stages.iter().zip(&stages).map(|(stage, outlook)| outlook.json(&recipe::view(stage))).collect();
         println!("{:#}", json!({ "run": recipe::plan_view(&plan), "stages": stages }));
         return Ok(());
     }
@@ -58,7 +58,7 @@ enum Outlook<'a> {
 }
 
 impl Outlook<'_> {
-    fn json(&self, view: Json) -> Json {
+    fn json(&self, view: &Json) -> Json {
         match self {
             Self::Tuning { stage, prepared, estimate } => json!({
                 "plan": view, "estimate": estimate,
@@ -78,7 +78,9 @@ impl Outlook<'_> {
         let (stage, prepared, estimate) = match self {
             Self::Tuning { stage, prepared, estimate } => (stage, prepared, estimate),
             Self::Action(facts) => {
-                facts.iter().for_each(|(name, value)| println!("# {name:<16} {value}"));
+                for (name, value) in facts {
+                    println!("# {name:<16} {value}");
+                }
                 return;
             }
         };
