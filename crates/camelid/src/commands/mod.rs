@@ -19,6 +19,7 @@ pub(crate) mod inspect_model;
 pub(crate) mod inspect_run;
 pub(crate) mod judge;
 pub(crate) mod label;
+mod monitor;
 pub(crate) mod new;
 pub(crate) mod plan;
 pub(crate) mod prepare;

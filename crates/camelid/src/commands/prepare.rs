@@ -11,9 +11,9 @@ use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_
 use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
 
 use super::examples::{Wanted, line_up};
-use super::read_prompts::Prompts;
+use super::read_prompts::{Prompts, read_prompts};
 use crate::models;
-use crate::recipe::{DataSource, Objective, Plan, RewardPlan, StagePlan};
+use crate::recipe::{DataSource, Objective, Plan, RewardPlan, StagePlan, needs_expected};
 
 /// A stage's data as tokens.
 pub(crate) struct Prepared {
@@ -22,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) validation: Vec<Example>,
     /// Other records whose likelihood a ppo stage holds up.
     pub(crate) pretraining: Vec<Example>,
+    /// Prompts of the monitor.
+    pub(crate) monitor: Vec<Example>,
     /// `source:row` of each example, by the record number of its sequences.
     pub(crate) names: Vec<String>,
     pub(crate) rejects: Vec<Reject>,
@@ -51,8 +53,21 @@ pub(crate) fn prepare(
     if beside.is_some() && pretraining.is_empty() {
         bail!("no record of `pretraining.data` is left: {}\n  fix: see camelid inspect data", summary(&reader.rejects));
     }
-    let Reader { names, rejects, rows, .. } = reader;
+    let Reader { mut names, mut rejects, rows, .. } = reader;
     check_rejects(stage, rows, &rejects)?;
+    let monitor = match &stage.monitor {
+        Some(monitor) => {
+            let longest = stage.max_length - monitor.answer_tokens;
+            let needs_expected = monitor.needs_expected() || needs_expected(stage.rewards());
+            let mut prompts = read_prompts(&text, &monitor.data, names.len(), longest, needs_expected, report)?;
+            prompts.check(stage.max_reject_share).context("the monitor's prompts")?;
+            prompts.examples.truncate(monitor.prompts.unwrap_or(usize::MAX));
+            names.extend(prompts.names);
+            rejects.extend(prompts.rejects);
+            prompts.examples
+        }
+        None => Vec::new(),
+    };
     if stage.validation_data.is_empty() && stage.training.validation_share > 0.0 {
         let (kept, held_out) = split(plan.seed, training.len(), stage.training.validation_share);
         validation = held_out.into_iter().map(|index| training[index].clone()).collect();
@@ -64,7 +79,7 @@ pub(crate) fn prepare(
             summary(&rejects)
         );
     }
-    Ok(Prepared { text, training, validation, pretraining, names, rejects, rows })
+    Ok(Prepared { text, training, validation, pretraining, monitor, names, rejects, rows })
 }
 
 /// Reads files one after another and numbers what they hold.

@@ -22,16 +22,17 @@ pub(crate) struct Prompts {
     pub(crate) rows: usize,
 }
 
-/// Reads prompts of at most `longest` tokens. Each comes with the answer that is expected, where the data has one; with `needs_expected`
+/// Reads prompts of at most `longest` tokens, numbered from `first`. Each comes with the answer that is expected, where the data has one; with `needs_expected`
 /// a row without one is refused.
 pub(crate) fn read_prompts(
     text: &Text,
     sources: &[DataSource],
+    first: usize,
     longest: usize,
     needs_expected: bool,
     report: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Prompts> {
-    let mut prompts = Prompts::default();
+    let mut prompts = Prompts { first, ..Prompts::default() };
     for source in sources {
         let Dataset { format, records, rejects } = read(&source.path, &source.read_options())?;
         report(&counted(source, records.len(), format.name(), rejects.len()));

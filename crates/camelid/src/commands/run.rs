@@ -14,11 +14,14 @@ use camelid_text::{Encoded, Text};
 use camelid_train::checks::{
     CheckReport, Normalised, Tolerance, first_round, first_step, generator_is_trainer, policy_is_reference,
 };
-use camelid_train::{Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData};
+use camelid_train::{
+    DISTANCES, Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData,
+};
 use serde::Serialize;
 use serde_json::json;
 
 use super::ensemble::{join, member_name, member_stage};
+use super::monitor;
 use super::prepare::{Prepared, first_examples, prepare, write_rejects};
 use super::reward_report::reward_report;
 use super::task::StageTask;
@@ -26,12 +29,13 @@ use super::watch::Watch;
 use crate::actions::{self, Finish, Setting};
 use crate::cli::RunArgs;
 use crate::recipe::{self, Objective, Plan, Stage, StagePlan};
+use crate::report::over_optimisation::{self, LAWS};
 use crate::report::write_report;
 use crate::reward_models::{ENSEMBLE, REPORT};
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 13] = [
+const OUTPUTS: [&str; 15] = [
     "report.html",
     REPORT,
     ENSEMBLE,
@@ -39,6 +43,8 @@ const OUTPUTS: [&str; 13] = [
     "checkpoints",
     "reference.jsonl",
     "metrics.jsonl",
+    DISTANCES,
+    LAWS,
     "samples.jsonl",
     "rejects.jsonl",
     "tensorboard",
@@ -273,7 +279,10 @@ impl StageRun<'_> {
             requests: self.requests,
         };
         let mut watch = Watch::new(self.stage.kind.name(), peak);
-        let ended = trainer.fit(task.as_task(), &mut engine, &mut watch)?;
+        let mut monitor = monitor::open(self.plan, self.stage, self.model, prepared)?;
+        let ended = trainer.fit_monitored(task.as_task(), &mut engine, monitor.as_mut(), &mut watch)?;
+        // The starting model may be a copy of its own.
+        drop(monitor);
         watch.finish();
         let steps = watch.steps();
         match ended {
@@ -282,6 +291,7 @@ impl StageRun<'_> {
                 return Ok(None);
             }
             Ended::EarlyStop => eprintln!("stopped early: validation has not got better"),
+            Ended::OverOptimised => eprintln!("stopped early: the monitor's reward falls"),
             Ended::Finished => {}
         }
         self.sample(&mut engine, &prepared.text, directory, "after", steps)?;
@@ -293,9 +303,13 @@ impl StageRun<'_> {
         if let Some(report) = &report {
             directory.write(REPORT, &format!("{:#}\n", report.to_json()))?;
         }
+        let laws = over_optimisation::conclude(directory)?;
         let result = self.save(engine)?;
         directory.write("finished.json", &serde_json::to_string(&Finished { run_hash, steps })?)?;
         eprintln!("{}", watch.summary());
+        if let Some(words) = laws {
+            eprintln!("{words}");
+        }
         if let Some(report) = &report {
             eprintln!("{}", report.to_text());
         }
@@ -322,7 +336,8 @@ impl StageRun<'_> {
         }
         hasher.update(decisive.to_string().as_bytes()).update(head.to_string().as_bytes());
         hasher.update(self.model.as_bytes());
-        let examples = prepared.training.iter().chain(&prepared.validation).chain(&prepared.pretraining);
+        let examples =
+            prepared.training.iter().chain(&prepared.validation).chain(&prepared.pretraining).chain(&prepared.monitor);
         for record in examples.clone().flat_map(|example| &example.sequences) {
             hasher.update(&(record.tokens.len() as u64).to_le_bytes());
             for token in &record.tokens {

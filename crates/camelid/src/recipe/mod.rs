@@ -5,6 +5,7 @@ mod entry;
 mod expert_iteration;
 mod group;
 mod loss;
+mod monitor;
 mod online_preference;
 mod parse;
 mod ppo;

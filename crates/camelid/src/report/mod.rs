@@ -2,6 +2,7 @@
 
 mod curves;
 mod history;
+pub(crate) mod over_optimisation;
 mod run;
 
 pub(crate) use history::{History, read_lines};

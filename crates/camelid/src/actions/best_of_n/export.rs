@@ -1,5 +1,7 @@
 //! The best answers as records that later stages read: demonstrations, and pairs of the best with the worst.
 
+use std::fmt::Write as _;
+
 use camelid_objectives::selection::rule::{self, Rule};
 use camelid_records::to_row;
 use camelid_train::{Asked, Example, Prompt, RunDirectory};
@@ -26,13 +28,11 @@ pub(crate) fn write(
     for ((example, group), chosen) in examples.iter().zip(groups).zip(chosen) {
         let prompt = prompt(example)?;
         for &answer in &chosen {
-            best.push_str(&to_row(&prompt.answered(&group[answer].text)).to_string());
-            best.push('\n');
+            writeln!(best, "{}", to_row(&prompt.answered(&group[answer].text)))?;
             demonstrations += 1;
         }
         if let Some((good, bad)) = chosen.first().and_then(|&good| Some((&group[good], worst(group, good)?))) {
-            pairs.push_str(&pair(prompt, good, bad).to_string());
-            pairs.push('\n');
+            writeln!(pairs, "{}", pair(prompt, good, bad))?;
             compared += 1;
         }
     }

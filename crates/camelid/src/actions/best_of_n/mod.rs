@@ -4,6 +4,7 @@
 //! drawn twice. They can be scored again by another stage (`answers`): one pass of drawing serves every reward and every n.
 
 mod answers;
+mod curve;
 mod draw;
 mod export;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use camelid_report::Section;
 use camelid_text::Text;
+use camelid_train::{DISTANCES, METRICS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
@@ -19,6 +21,7 @@ use crate::commands::read_prompts::{Prompts, read_prompts};
 use crate::recipe::{
     DataSource, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, resolve_rewards, resolve_sources,
 };
+use crate::report::over_optimisation::{self, LAWS};
 
 /// The stage as written.
 #[derive(Debug, Deserialize)]
@@ -106,7 +109,7 @@ impl BestOfN {
         let longest = self.max_length - self.answer_tokens;
         let gold = self.gold_reward.as_deref().unwrap_or_default();
         let needs_expected = needs_expected(&self.reward) || needs_expected(gold);
-        let prompts = read_prompts(text, &self.data, longest, needs_expected, &mut |line| eprintln!("{line}"))?;
+        let prompts = read_prompts(text, &self.data, 0, longest, needs_expected, &mut |line| eprintln!("{line}"))?;
         prompts.check(self.max_reject_share)?;
         Ok(prompts)
     }
@@ -126,7 +129,7 @@ impl Action for BestOfN {
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl"]
+        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl", METRICS, DISTANCES, LAWS]
     }
 
     fn outlook(&self, text: &Text) -> anyhow::Result<Vec<(String, String)>> {
@@ -143,11 +146,15 @@ impl Action for BestOfN {
     fn run(&self, setting: &Setting<'_>) -> anyhow::Result<Finish> {
         let Some((prompts, groups)) = draw::answers(self, setting)? else { return Ok(Finish::Stopped) };
         export::write(setting.directory, &prompts, &groups, self.keep)?;
+        curve::write(setting.directory, &groups)?;
+        if let Some(words) = over_optimisation::conclude(setting.directory)? {
+            eprintln!("{words}");
+        }
         Ok(Finish::Done)
     }
 }
 
-/// What a report shows of such a stage.
+/// What a report shows of such a stage besides its curve, which is shown as any stage's.
 pub(crate) fn sections(_directory: &Path) -> Vec<Section> {
     Vec::new()
 }
