@@ -62,6 +62,6 @@ pub use dataset::{Dataset, ReadOptions, Reject};
 pub use error::RecordError;
 pub use format::{Format, UnknownFormat};
 pub use preference::{Feedback, PairChoice, Preference, PreferenceRecord, PreferenceSet, RankedResponse, Stepwise};
-pub use read::{read, read_bytes, read_files, read_preferences, read_preferences_bytes};
+pub use read::{read, read_bytes, read_files, read_preferences, read_preferences_bytes, read_rows};
 pub use record::{Conversation, Message, Provenance, Record, Role};
 pub use write::{Rejects, to_row, write_jsonl};
