@@ -11,6 +11,7 @@ pub mod instructions;
 pub mod judging;
 pub mod overlap;
 mod random;
+pub mod results;
 pub mod statistics;
 
 pub use random::stream;

@@ -15,6 +15,7 @@ pub mod mean;
 pub mod multiplicity;
 pub mod non_inferiority;
 pub mod paired;
+pub mod paired_proportion;
 pub mod power;
 pub mod proportion;
 
