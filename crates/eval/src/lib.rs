@@ -6,6 +6,7 @@
 //! [`statistics`] gives every figure an interval and every comparison a test on the same items.
 
 pub mod aggregation;
+pub mod comparison;
 pub mod extraction;
 pub mod instructions;
 pub mod judging;

@@ -10,6 +10,7 @@ pub mod bootstrap;
 pub mod bradley_terry;
 pub mod clustered;
 mod distribution;
+pub(crate) use distribution::normal_quantile;
 pub mod logistic;
 pub mod mean;
 pub mod multiplicity;
