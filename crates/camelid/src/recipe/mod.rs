@@ -24,7 +24,7 @@ pub(crate) use resolve::{Objective, Plan, StagePlan, resolve};
 pub(crate) use reward::RewardPlan;
 pub(crate) use rewards::{ModelPlan, TermKind, TermPlan};
 pub(crate) use rollout::{Company, RolloutServerPlan};
-pub(crate) use sources::DataSource;
+pub(crate) use sources::{DataSource, tuning_files};
 pub(crate) use spec::MomentSpec;
 pub(crate) use view::{plan_text, plan_view, stage_view};
 

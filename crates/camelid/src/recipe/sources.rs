@@ -52,6 +52,20 @@ pub(crate) fn resolve_sources(
     list.into_iter().map(|source| resolve_source(recipe, place, key, source)).collect()
 }
 
+/// All files that a recipe's stages train on, held-out ones excepted.
+pub(crate) fn tuning_files(recipe: &Path) -> Result<Vec<PathBuf>, RecipeError> {
+    let spec = super::read(recipe, &[])?;
+    let mut files = Vec::new();
+    for (index, stage) in spec.stage.iter().enumerate() {
+        let place = format!("{}, stage {}", recipe.display(), index + 1);
+        let pretraining = stage.pretraining.as_ref().map(super::ppo::PretrainingSpec::sources);
+        for sources in std::iter::once(&stage.data).chain(pretraining) {
+            files.extend(resolve_sources(recipe, &place, "data", sources)?.into_iter().map(|source| source.path));
+        }
+    }
+    Ok(files)
+}
+
 fn resolve_source(recipe: &Path, place: &str, key: &str, source: Source) -> Result<DataSource, RecipeError> {
     let source = match source {
         Source::Path(path) => DataSource { path, ..DataSource::default() },
