@@ -11,7 +11,7 @@ use crate::recipe::MomentSpec;
 pub(crate) use comparison::{CompareArgs, ContaminationArgs, GateArgs};
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
-    ServeArgs, WeightArgs, WeightChoice,
+    ServeArgs, WeightArgs,
 };
 
 const EXAMPLES: &str = "\
