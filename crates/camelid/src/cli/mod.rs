@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod bench_serve;
 mod comparison;
 mod generation;
 
 use crate::recipe::MomentSpec;
+pub(crate) use bench_serve::BenchServeArgs;
 pub(crate) use comparison::{CompareArgs, ContaminationArgs, GateArgs};
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
@@ -293,6 +295,8 @@ pub(crate) enum Bench {
         #[command(flatten)]
         machine: MachineArgs,
     },
+    /// A server under many clients: tokens/s, latencies, errors, memory; with --soak, whether it stands clients that misbehave
+    Serve(BenchServeArgs),
     /// The first steps of a recipe on its own data, without checkpoints: tokens/s, memory
     Recipe {
         #[command(flatten)]

@@ -7,6 +7,7 @@ use camelid_records::{Format, ReadOptions};
 use serde::Serialize;
 
 use super::RecipeError;
+use super::entry::StageEntry;
 use super::spec::{Source, SourceTable, Sources};
 
 /// A file of records and how to read it.
@@ -57,6 +58,7 @@ pub(crate) fn tuning_files(recipe: &Path) -> Result<Vec<PathBuf>, RecipeError> {
     let spec = super::read(recipe, &[])?;
     let mut files = Vec::new();
     for (index, stage) in spec.stage.iter().enumerate() {
+        let StageEntry::Tuning(stage) = stage else { continue };
         let place = format!("{}, stage {}", recipe.display(), index + 1);
         let pretraining = stage.pretraining.as_ref().map(super::ppo::PretrainingSpec::sources);
         for sources in std::iter::once(&stage.data).chain(pretraining) {
