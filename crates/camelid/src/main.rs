@@ -1,8 +1,10 @@
 //! The `camelid` command.
 
+mod actions;
 mod cli;
 mod commands;
 mod estimate;
+mod evaluations;
 mod machine;
 mod measure;
 mod models;
@@ -61,6 +63,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => return commands::run::run(&args),
         Command::Sweep(args) => return commands::sweep::run(&args),
+        Command::Gate(args) => return commands::gate::run(&args),
+        Command::Compare(args) => commands::compare::run(&args)?,
+        Command::Contamination(args) => commands::contamination::run(&args)?,
         Command::Plan(args) => commands::plan::run(&args)?,
         Command::New(args) => commands::new::run(&args)?,
         Command::Pull(args) => {
@@ -73,7 +78,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
-        Command::Report { directory } => commands::report::run(&directory)?,
+        Command::Report { directory, judgements } => commands::report::run(&directory, judgements.as_deref())?,
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Generate(args) => commands::generate::run(&args)?,
         Command::Label(args) => commands::label::run(&args)?,
@@ -120,6 +125,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 machine,
             })?;
         }
+        Command::Bench(Bench::Serve(args)) => return commands::bench_serve::run(&args),
         Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
         Command::Export(args) => commands::export::run(&args)?,
         Command::Completions { shell } => commands::completions::run(shell),

@@ -77,23 +77,6 @@ fn collect(path: &Path, rows: Rows<'_>, options: &ReadOptions) -> Result<Dataset
     Ok(Dataset { format, records, rejects })
 }
 
-/// The rows of a file in any encoding that [`read`] knows, as objects, whatever their columns; and those that cannot be
-/// parsed. For readers with layouts of their own, such as evaluation tasks.
-pub fn read_rows(path: &Path) -> Result<(Vec<Map<String, Value>>, Vec<Reject>), RecordError> {
-    let (mut objects, mut rejects) = (Vec::new(), Vec::new());
-    for row in rows::open(path)? {
-        let Row { number, fields, raw } = row?;
-        match fields {
-            Ok(fields) => objects.push(fields),
-            Err(Fault { reason, fix }) => {
-                let provenance = Provenance { source: path.display().to_string(), row: number };
-                rejects.push(Reject { provenance, reason, fix, row: raw });
-            }
-        }
-    }
-    Ok((objects, rejects))
-}
-
 fn collect_preferences(path: &Path, rows: Rows<'_>, options: &ReadOptions) -> Result<PreferenceSet, RecordError> {
     let Collected { format, records, rejects } =
         collect_with(path, rows, options, &Format::PREFERENCES, convert_feedback)?;

@@ -4,9 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod bench_serve;
+mod comparison;
 mod generation;
 
 use crate::recipe::MomentSpec;
+pub(crate) use bench_serve::BenchServeArgs;
+pub(crate) use comparison::{CompareArgs, ContaminationArgs, GateArgs};
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs,
@@ -51,13 +55,30 @@ pub(crate) enum Command {
     /// Look inside data, a batch, a model or a run
     #[command(subcommand)]
     Inspect(Inspect),
-    /// Write what a run did as a page: report.html in its directory
+    /// Write what a run did or an evaluation found as a page: report.html in its directory
     ///
     /// Every run writes it when it ends; this one also serves runs that go on.
     Report {
-        /// The run directory, or that of one stage
+        /// The run directory, that of one stage, or that of an evaluation
         directory: PathBuf,
+        /// Of an evaluation: a file of judgements to count win rates from, with rows of `preference` (1 to 2) and `generator_2`
+        #[arg(long, value_name = "FILE")]
+        judgements: Option<PathBuf>,
     },
+    /// Compare evaluations on the items they share: differences with intervals, tests, and what they could have found
+    ///
+    /// Right and wrong are compared with McNemar's test, other scores with Student's or by permutation; items that come in groups are
+    /// taken as groups. P-values hold for all tasks together (Holm).
+    Compare(CompareArgs),
+    /// Check that a tuned model kept its abilities; exits with code 1 if that is not shown
+    ///
+    /// Kept: the loss is shown to be below the margin. Lost: it is above. Not shown: there are too few items to tell, and how many
+    /// are needed is said. Scores do not count where fewer than 90 % of the answers can be read.
+    Gate(GateArgs),
+    /// Look for test items in the data that a model was tuned on
+    ///
+    /// A test item is leaked if 13 of its words in a row stand in the data. Compare, gate and report show what is found.
+    Contamination(ContaminationArgs),
     /// Talk to a model in the terminal
     Chat(ChatArgs),
     /// Answer a file of prompts, with a model here or any OpenAI-compatible server
@@ -274,6 +295,8 @@ pub(crate) enum Bench {
         #[command(flatten)]
         machine: MachineArgs,
     },
+    /// A server under many clients: tokens/s, latencies, errors, memory; with --soak, whether it stands clients that misbehave
+    Serve(BenchServeArgs),
     /// The first steps of a recipe on its own data, without checkpoints: tokens/s, memory
     Recipe {
         #[command(flatten)]

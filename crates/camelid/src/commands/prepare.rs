@@ -11,6 +11,7 @@ use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_
 use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
 
 use super::examples::{Wanted, line_up};
+use super::read_prompts::Prompts;
 use crate::models;
 use crate::recipe::{DataSource, Objective, Plan, RewardPlan, StagePlan};
 
@@ -154,28 +155,16 @@ impl Reader<'_> {
         needs_expected: bool,
         report: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Vec<Example>> {
-        let mut examples = Vec::new();
+        let longest = self.stage.max_length.saturating_sub(answer_tokens);
+        let mut prompts = Prompts { first: self.names.len(), ..Prompts::default() };
         for source in sources {
             for record in self.read(source, report)? {
-                let number = self.names.len() as u32;
-                let longest = self.stage.max_length.saturating_sub(answer_tokens);
-                match as_prompt(self.text, &record, longest, needs_expected) {
-                    Ok((tokens, prompt)) => {
-                        let weights = vec![0.0; tokens.len()];
-                        let sequences = vec![Encoded { tokens, weights, record: number }];
-                        self.names.push(record.provenance().to_string());
-                        examples.push(Example { sequences, label: Label::Prompt(Box::new(prompt)) });
-                    }
-                    Err((reason, fix)) => self.rejects.push(Reject {
-                        provenance: record.provenance().clone(),
-                        reason,
-                        fix: fix.to_owned(),
-                        row: serde_json::to_string(&record).unwrap_or_default().chars().take(500).collect(),
-                    }),
-                }
+                prompts.add(self.text, &record, longest, needs_expected);
             }
         }
-        Ok(examples)
+        self.names.extend(prompts.names);
+        self.rejects.extend(prompts.rejects);
+        Ok(prompts.examples)
     }
 
     /// Prompts, each with the data's own answer as a second sequence.
@@ -314,7 +303,7 @@ impl Reader<'_> {
 }
 
 /// A demonstration's prompt as tokens, at most so many, and its last answer as what is expected.
-fn as_prompt(
+pub(super) fn as_prompt(
     text: &Text,
     record: &Record,
     longest: usize,
@@ -357,7 +346,7 @@ fn too_long(tokens: usize, longest: usize) -> (String, &'static str) {
     (reason, "raise max_length, or shorten the prompt")
 }
 
-fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
+pub(super) fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
     format!("{}: {records} records as {format}, {refused} rows refused", source.path.display())
 }
 
@@ -378,7 +367,7 @@ fn on_reference_answers(records: &[PreferenceRecord], reader: &str, read: bool) 
     }
 }
 
-fn summary(rejects: &[Reject]) -> String {
+pub(super) fn summary(rejects: &[Reject]) -> String {
     match rejects.first() {
         Some(first) => format!("{} rows refused, the first {}: {}", rejects.len(), first.provenance, first.reason),
         None => "the files hold none".into(),

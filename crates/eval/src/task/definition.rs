@@ -198,6 +198,12 @@ pub enum Scoring {
     },
     /// Bits per byte of `text`.
     Perplexity {},
+    /// Answers only, for a judge: `turns` are said one after the other.
+    Answers {
+        max_tokens: usize,
+        #[serde(default)]
+        stop: Vec<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -244,6 +250,7 @@ impl Scoring {
             Self::RougeL { classify: true, .. } => "rouge_l_acc",
             Self::Program { .. } => "pass@1",
             Self::Perplexity {} => "bits_per_byte",
+            Self::Answers { .. } => "answers",
         }
     }
 
@@ -253,7 +260,8 @@ impl Scoring {
             Self::Generation { max_tokens, stop, .. }
             | Self::Instructions { max_tokens, stop }
             | Self::RougeL { max_tokens, stop, .. }
-            | Self::Program { max_tokens, stop } => Some((*max_tokens, stop)),
+            | Self::Program { max_tokens, stop }
+            | Self::Answers { max_tokens, stop } => Some((*max_tokens, stop)),
             Self::Choices { .. } | Self::TruthSets { .. } | Self::Perplexity {} => None,
         }
     }
@@ -270,6 +278,7 @@ impl Scoring {
             Self::RougeL { classify: false, .. } => &["references"],
             Self::Program { .. } => &["test", "entry_point"],
             Self::Perplexity {} => &["text"],
+            Self::Answers { .. } => &["turns"],
         }
     }
 }

@@ -3,11 +3,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::definition::{Extract, Scoring};
-use super::scored::Status;
 use super::{Answer, CodeRunner, Failure, FailureKind, Item, Scored, Task};
 use crate::extraction::{Rung, boxed, choice, code, number, statement};
 use crate::instructions::Instruction;
 use crate::overlap::rouge_l::{Words, rouge_l};
+use crate::results::Status;
 
 impl Task {
     pub(super) fn score_answer(
@@ -39,6 +39,14 @@ impl Task {
                 if let Err(failure) = run_program(item, answer, runner, &mut scored) {
                     return failed(&failure);
                 }
+            }
+            Scoring::Answers { .. } => {
+                let empty = answer.text.trim().is_empty();
+                scored.status = match (empty, answer.truncated) {
+                    (true, _) => Status::Empty,
+                    (false, true) => Status::Truncated,
+                    (false, false) => Status::Ok,
+                };
             }
             Scoring::Choices { .. } | Scoring::TruthSets { .. } | Scoring::Perplexity {} => {
                 let message = "a text was generated where log-likelihoods are scored".to_owned();

@@ -100,7 +100,7 @@ fn value_of(
     expression: &str,
     fields: &Map<String, Json>,
 ) -> Result<minijinja::Value, minijinja::Error> {
-    environment.compile_expression(expression)?.eval(fields)
+    environment.compile_expression(expression)?.eval(minijinja::value::Serde(fields))
 }
 
 fn beginning(text: &str) -> String {

@@ -7,7 +7,7 @@
 //! 1. [`Task::items`]: rows to [`Item`]s, by the expressions of the task's source.
 //! 2. [`Task::request`]: an item, with exemplars before it, to a [`Request`].
 //! 3. [`Task::score`]: the item and the [`Reply`] to a [`Scored`] line: answer, what was extracted and on which rung, score.
-//! 4. [`summarise`]: all lines to a [`TaskResult`] with interval, extraction rate and bounds.
+//! 4. [`summarise`]: all lines to a [`TaskResult`](crate::results::TaskResult) with interval, extraction rate and bounds.
 
 mod answerer;
 mod builtin;
@@ -19,7 +19,6 @@ mod generated;
 mod item;
 mod likelihood;
 mod prompt;
-mod result;
 mod scored;
 mod summarise;
 mod template;
@@ -28,11 +27,10 @@ pub use answerer::{Answer, Answerer, CodeRunner, Context, Failure, FailureKind, 
 pub use builtin::{builtin, builtin_names};
 pub use definition::{Axis, ChoiceMetric, Choose, Definition, Extract, FewShot, Format, PromptSpec, Scoring, Source, TruthMetric};
 pub use error::TaskError;
-pub use evaluate::{ItemLine, evaluate};
+pub use evaluate::Asked;
 pub use item::Item;
 pub use prompt::{Exemplars, Options, Resolved};
-pub use result::{GroupResult, Secondary, TaskResult};
-pub use scored::{Scored, Status};
+pub use scored::Scored;
 pub use summarise::summarise;
 
 use minijinja::Environment;

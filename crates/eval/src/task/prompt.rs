@@ -80,7 +80,9 @@ impl Task {
         if let Some((_, stop)) = score.limits() {
             // A chat ends by itself, and stop strings of a plain prompt ("\n\n", "Q:") cut its answers short.
             let stop = if resolved.chat { Vec::new() } else { stop.to_vec() };
-            return Ok(Request::Generate { context: context(&[])?, stop, max_tokens: resolved.max_tokens });
+            let first = item.texts("turns").and_then(|turns| turns.into_iter().next());
+            let turn: Vec<(&str, Json)> = first.map(|turn| ("turn", json!(turn))).into_iter().collect();
+            return Ok(Request::Generate { context: context(&turn)?, stop, max_tokens: resolved.max_tokens });
         }
         if matches!(score, Scoring::Perplexity {}) {
             return Ok(Request::Text { text: item.text("text").unwrap_or_default() });
@@ -99,6 +101,24 @@ impl Task {
             }
         }
         Ok(Request::Choices { contexts, continuations })
+    }
+
+    /// What follows an answer of the model to turn `number - 1`, where the item has as many turns.
+    pub(super) fn next_turn(&self, item: &Item, asked: &Request, answer: &str, number: usize) -> Option<Request> {
+        let Request::Generate { context, stop, max_tokens } = asked else { return None };
+        let turn = item.texts("turns")?.into_iter().nth(number)?;
+        let question = self.render(ITEM, &item.fields, &[("turn", json!(turn))]).ok()?;
+        let separator = &self.definition.prompt.separator;
+        let context = match context {
+            Context::Text(text) => Context::Text(format!("{text}{answer}{separator}{question}")),
+            Context::Chat(turns) => {
+                let mut turns = turns.clone();
+                turns.push(Turn { role: Speaker::Assistant, content: answer.trim().to_owned() });
+                turns.push(Turn { role: Speaker::User, content: question.trim().to_owned() });
+                Context::Chat(turns)
+            }
+        };
+        Some(Request::Generate { context, stop: stop.clone(), max_tokens: *max_tokens })
     }
 
     /// Whether each choice has a context of its own.

@@ -2,27 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::definition::Scoring;
 use super::{CodeRunner, Failure, Item, Reply, Task};
 use crate::extraction::Rung;
 use crate::extraction::rate::{Judged, Unparsed};
-
-/// How an item ended. Each item is counted under one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Status {
-    Ok,
-    /// It ended by itself, and no answer was found in it.
-    Unparsed,
-    Empty,
-    /// It was cut off before an answer could be found in it.
-    Truncated,
-    /// There is no reply, and no score.
-    Error,
-}
+use crate::results::Status;
 
 /// A judged answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +105,7 @@ impl Task {
             Scoring::Program { .. } => item.text("test"),
             Scoring::Instructions { .. } => item.texts("instruction_id_list").map(|ids| ids.join(", ")),
             Scoring::Perplexity {} => None,
+            Scoring::Answers { .. } => item.texts("references").map(|texts| texts.join("\n\n")),
         };
         text.unwrap_or_default()
     }

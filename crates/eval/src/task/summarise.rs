@@ -8,7 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{GroupResult, Item, Scored, Secondary, Status, Task, TaskResult};
+use super::{Item, Scored, Task};
+use crate::results::{Group, Secondary, Status, TaskResult};
 use crate::statistics::clustered::clustered_mean;
 use crate::statistics::mean::{Mean, macro_average};
 use crate::statistics::proportion::wilson;
@@ -32,11 +33,11 @@ pub fn summarise(task: &Task, lines: &[(&Item, &Scored)]) -> TaskResult {
             by_group.entry(group).or_default().push(*part);
         }
     }
-    let groups: Vec<GroupResult> = by_group
+    let groups: Vec<Group> = by_group
         .iter()
         .map(|(group, parts)| {
             let (value, interval) = ratio(parts, &vec![None; parts.len()], bounded).unzip();
-            GroupResult { group: (*group).to_owned(), n: parts.len(), value, interval: interval.flatten() }
+            Group { group: (*group).to_owned(), n: parts.len(), value, interval: interval.flatten() }
         })
         .collect();
     let mut secondary = Vec::new();
@@ -55,10 +56,10 @@ pub fn summarise(task: &Task, lines: &[(&Item, &Scored)]) -> TaskResult {
     }
     TaskResult {
         task: definition.name.clone(),
-        version: definition.version,
-        axis: definition.axis,
+        version: definition.version.to_string(),
+        axis: definition.axis.name().to_owned(),
         metric: definition.score.metric().to_owned(),
-        n: counted.len(),
+        n: lines.len(),
         value,
         interval: interval.flatten(),
         parsed: with(Status::Ok),

@@ -1,6 +1,8 @@
 //! Templates and expressions of tasks.
 
-use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde_json::Value as Json;
 
 use super::definition::Definition;
@@ -28,17 +30,25 @@ fn number(letter: &str) -> Result<usize, Error> {
     }
 }
 
+/// Line breaks at the end of a prompt are part of it.
+fn syntax() -> SyntaxConfig {
+    let mut builder = SyntaxConfig::builder();
+    builder.keep_trailing_newline(true);
+    // Only delimiters can be wrong.
+    builder.build().unwrap_or_default()
+}
+
 /// The environment in which rows are read and prompts written: a field that is not there is an error, and text is text.
 pub(super) fn bare() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_keep_trailing_newline(true);
+    environment.set_syntax(syntax());
     environment.set_fuel(Some(FUEL));
     environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
     environment.add_filter("letter", letter);
     environment.add_filter("number", |text: &str| number(text));
-    environment.add_filter("position", |values: Vec<minijinja::Value>, value: minijinja::Value| {
+    environment.add_filter("position", |values: Vec<Value>, value: Value| {
         values.iter().position(|one| *one == value).ok_or_else(|| {
             Error::new(ErrorKind::InvalidOperation, format!("`{value}` is none of the list's values"))
         })
@@ -97,10 +107,10 @@ impl Task {
         };
         let template = self.environment.get_template(name).map_err(explain)?;
         if more.is_empty() {
-            return template.render(fields).map_err(explain);
+            return template.render(Serde(fields)).map_err(explain);
         }
         let mut fields = fields.clone();
         fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-        template.render(&fields).map_err(explain)
+        template.render(Serde(&fields)).map_err(explain)
     }
 }
