@@ -9,10 +9,7 @@ macro_rules! tasks {
 }
 
 /// In the order in which a list shows them.
-const TASKS: &[(&str, &str)] = tasks![
-    "arc-easy",
-    "gsm8k",
-];
+const TASKS: &[(&str, &str)] = tasks!["arc-easy", "gsm8k",];
 
 /// A task of the program by its name; `None` if there is none of that name.
 pub fn builtin(name: &str) -> Option<Result<Task, TaskError>> {

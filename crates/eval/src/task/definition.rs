@@ -78,6 +78,8 @@ pub struct Source {
     /// `group` (a subject), `cluster` (a document) have their meanings; what scoring reads is said with [`Scoring`].
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
+    /// A column that is a list of objects: each is a row of its own, beside the other columns.
+    pub rows: Option<String>,
     /// Rows for which this expression is false are no items.
     pub keep: Option<String>,
 }

@@ -53,7 +53,8 @@ impl Asked<'_> {
                 let item = &self.items[place];
                 *slot = Some(reply.clone());
                 if let Ok(Reply::Answer(answer)) = &reply
-                    && let Some(following) = self.task.next_turn(item, &requests[place], &answer.text, said[place].len() + 1)
+                    && let Some(following) =
+                        self.task.next_turn(item, &requests[place], &answer.text, said[place].len() + 1)
                 {
                     said[place].push(answer.text.clone());
                     next.push((place, following));

@@ -19,10 +19,8 @@ impl Task {
         let mut scored = Scored { answer: answer.text.clone(), ..Scored::new(self.reference(item)) };
         scored.details.insert("finish".into(), json!(if answer.truncated { "length" } else { "stop" }));
         scored.details.insert("tokens".into(), json!(answer.tokens));
-        let failed = |failure: &Failure| Scored {
-            answer: answer.text.clone(),
-            ..Scored::failed(self.reference(item), failure)
-        };
+        let failed =
+            |failure: &Failure| Scored { answer: answer.text.clone(), ..Scored::failed(self.reference(item), failure) };
         match &self.definition.score {
             Scoring::Generation { extract, .. } => self.extract(*extract, item, answer, &mut scored),
             Scoring::Instructions { .. } => {
@@ -159,12 +157,7 @@ fn compare(item: &Item, answer: &Answer, classify: bool, scored: &mut Scored) {
     scored.also.insert("exact_match", (f64::from(u8::from(exact)), 1.0));
 }
 
-fn run_program(
-    item: &Item,
-    answer: &Answer,
-    runner: &mut dyn CodeRunner,
-    scored: &mut Scored,
-) -> Result<(), Failure> {
+fn run_program(item: &Item, answer: &Answer, runner: &mut dyn CodeRunner, scored: &mut Scored) -> Result<(), Failure> {
     let function = item.text("entry_point").unwrap_or_default();
     let prefix = item.text("prefix").unwrap_or_default();
     let found = code::extract(&answer.text, &function).map(|found| (found.answer, found.rung));

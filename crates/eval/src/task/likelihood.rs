@@ -18,11 +18,14 @@ pub(super) fn argmax(values: &[f64]) -> Option<usize> {
     if values.iter().any(|value| value.is_nan()) {
         return None;
     }
-    values.iter().enumerate().fold(None, |best, (index, value)| match best {
-        Some((_, largest)) if *value <= largest => best,
-        _ => Some((index, *value)),
-    })
-    .map(|(index, _)| index)
+    values
+        .iter()
+        .enumerate()
+        .fold(None, |best, (index, value)| match best {
+            Some((_, largest)) if *value <= largest => best,
+            _ => Some((index, *value)),
+        })
+        .map(|(index, _)| index)
 }
 
 /// The share of probability on what is true, whatever the log-likelihoods' size.

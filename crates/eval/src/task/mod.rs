@@ -23,12 +23,16 @@ mod scored;
 mod summarise;
 mod template;
 
-pub use answerer::{Answer, Answerer, CodeRunner, Context, Failure, FailureKind, Likelihood, Reply, Request, Speaker, Turn, Verdict};
+pub use answerer::{
+    Answer, Answerer, CodeRunner, Context, Failure, FailureKind, Likelihood, Reply, Request, Speaker, Turn, Verdict,
+};
 pub use builtin::{builtin, builtin_names};
-pub use definition::{Axis, ChoiceMetric, Choose, Definition, Extract, FewShot, Format, PromptSpec, Scoring, Source, TruthMetric};
+pub use definition::{
+    Axis, ChoiceMetric, Choose, Definition, Extract, FewShot, Format, PromptSpec, Scoring, Source, TruthMetric,
+};
 pub use error::TaskError;
 pub use evaluate::Asked;
-pub use item::Item;
+pub use item::{Item, Row};
 pub use prompt::{Exemplars, Options, Resolved};
 pub use scored::Scored;
 pub use summarise::summarise;

@@ -173,7 +173,8 @@ impl Task {
     fn worked(&self, fields: &Map<String, Json>) -> Result<(String, String), TaskError> {
         let right = fields.get("answer").and_then(Json::as_u64).map(|answer| answer as usize);
         let choice = right.and_then(|answer| fields.get("choices")?.get(answer)).cloned();
-        let more: Vec<(&str, Json)> = choice.map(|choice| vec![("choice", choice), ("index", json!(right))]).unwrap_or_default();
+        let more: Vec<(&str, Json)> =
+            choice.map(|choice| vec![("choice", choice), ("index", json!(right))]).unwrap_or_default();
         Ok((self.render(ITEM, fields, &more)?, self.render(ANSWER, fields, &more)?))
     }
 }

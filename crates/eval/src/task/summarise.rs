@@ -79,7 +79,8 @@ fn bounds(lines: &[(&Item, &Scored)], bounded: Option<()>, value: Option<f64>) -
         return value.map(|value| [value, value]);
     }
     let right: f64 = lines.iter().filter_map(|(_, scored)| scored.score).sum();
-    let open = lines.iter().filter(|(_, scored)| scored.status != Status::Ok).map(|(_, s)| 1.0 - s.score.unwrap_or(0.0));
+    let open =
+        lines.iter().filter(|(_, scored)| scored.status != Status::Ok).map(|(_, s)| 1.0 - s.score.unwrap_or(0.0));
     let (open, count) = (open.sum::<f64>(), lines.len() as f64);
     (!lines.is_empty()).then(|| [right / count, (right + open) / count])
 }

@@ -49,13 +49,14 @@ pub(super) fn bare() -> Environment<'static> {
     environment.add_filter("letter", letter);
     environment.add_filter("number", |text: &str| number(text));
     environment.add_filter("position", |values: Vec<Value>, value: Value| {
-        values.iter().position(|one| *one == value).ok_or_else(|| {
-            Error::new(ErrorKind::InvalidOperation, format!("`{value}` is none of the list's values"))
-        })
+        values
+            .iter()
+            .position(|one| *one == value)
+            .ok_or_else(|| Error::new(ErrorKind::InvalidOperation, format!("`{value}` is none of the list's values")))
     });
     environment.add_filter("sub", |text: &str, pattern: &str, to: &str| -> Result<String, Error> {
-        let pattern = regex::Regex::new(pattern)
-            .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
+        let pattern =
+            regex::Regex::new(pattern).map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))?;
         Ok(pattern.replace_all(text, to).into_owned())
     });
     environment
