@@ -180,8 +180,7 @@ mod tests {
     fn a_kill_counts_as_time_only_after_the_limit() {
         assert_eq!(judged(Status::Signal(24), "", &[], false).0, Verdict::TimedOut);
         assert_eq!(judged(Status::Signal(9), "", &[], false).0, Verdict::Killed { signal: 9 });
-        let ending =
-            Ending { status: Some(Status::Signal(9)), cpu: Duration::from_secs(11), ..Ending::default() };
+        let ending = Ending { status: Some(Status::Signal(9)), cpu: Duration::from_secs(11), ..Ending::default() };
         assert_eq!(judge(&ending, &Limits::default()), (Verdict::TimedOut, Some(Layer::ResourceLimits)));
     }
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use camelid_sandbox::{Layer, Limits, Program, SandboxError, Strictness, Verdict};
+use camelid_sandbox::{Layer, Limits, Program, Strictness, Verdict};
 use common::sandbox;
 
 #[test]

@@ -73,15 +73,14 @@ fn enclose(
         off()
     };
     report.layer(Layer::Seccomp, applied);
-    let closed = close_others().map(|()| "python3 -I, own environment, three descriptors").map_err(|error| error.desc());
+    let closed =
+        close_others().map(|()| "python3 -I, own environment, three descriptors").map_err(|error| error.desc());
     report.layer(Layer::CleanProcess, closed);
 
     if request.strictness == Strictness::Strict {
         // The caller's own layers hold whenever the caller runs.
-        let ours = [Layer::WallClock, Layer::OutputLimit].map(|layer| crate::LayerReport {
-            layer,
-            state: crate::LayerState::Applied(String::new()),
-        });
+        let ours = [Layer::WallClock, Layer::OutputLimit]
+            .map(|layer| crate::LayerReport { layer, state: crate::LayerState::Applied(String::new()) });
         report.layers.extend(ours);
         if !missing_essentials(&report.layers).is_empty() {
             report.send(&Message::Declined);

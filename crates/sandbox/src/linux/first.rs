@@ -118,10 +118,8 @@ fn watch(
     let (mut channel, mut refusals) = (Some(channel), Refusals::default());
     loop {
         let ready = {
-            let mut polled = vec![
-                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-                PollFd::new(lifeline.as_fd(), PollFlags::POLLIN),
-            ];
+            let mut polled =
+                vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(lifeline.as_fd(), PollFlags::POLLIN)];
             let second = channel.as_ref().map(AsFd::as_fd).or_else(|| refusals.listener());
             polled.extend(second.map(|descriptor| PollFd::new(descriptor, PollFlags::POLLIN)));
             match poll(&mut polled, PollTimeout::NONE) {

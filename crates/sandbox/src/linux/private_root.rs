@@ -13,7 +13,7 @@ use nix::unistd::{chdir, pivot_root};
 use super::view::DEVICES;
 
 /// Where the program's files lie inside.
-pub(super) const WORK: &str = "/tmp";
+pub(super) const WORK: &str = "/sandbox";
 /// Files and folders in [`WORK`].
 const MOST_FILES: u32 = 4096;
 

@@ -307,8 +307,7 @@ impl<'a> Run<'a> {
             Some((status, refused, cpu)) => (Some(status), refused, cpu),
             None => (None, Vec::new(), Duration::ZERO),
         };
-        let ending =
-            Ending { ended_for: self.ended_for, status, refused: &refused, cpu, reached_end, stderr: &stderr };
+        let ending = Ending { ended_for: self.ended_for, status, refused: &refused, cpu, reached_end, stderr: &stderr };
         let (verdict, stopped_by) = judge(&ending, self.limits);
         let (stdout, wall) = (self.stdout.tail(marker), self.started.elapsed());
         Ok(Outcome { verdict, stopped_by, refused, stdout, stderr, wall, cpu, layers: self.layers })

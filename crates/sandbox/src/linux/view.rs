@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::python::Python;
 
 /// System folders with the interpreter's libraries. What is absent is left out.
-const SYSTEM: [&str; 9] =
-    ["/usr", "/lib", "/lib64", "/lib32", "/libx32", "/bin", "/sbin", "/nix/store", "/gnu/store"];
+const SYSTEM: [&str; 9] = ["/usr", "/lib", "/lib64", "/lib32", "/libx32", "/bin", "/sbin", "/nix/store", "/gnu/store"];
 /// Files the dynamic loader and the C library read.
 const SYSTEM_FILES: [&str; 2] = ["/etc/ld.so.cache", "/etc/localtime"];
 /// Devices without memory of what was written to them.
