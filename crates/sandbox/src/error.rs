@@ -32,6 +32,10 @@ pub enum SandboxError {
     )]
     Missing(String),
     #[error(
+        "neither a private root nor Landlock can be had, so your files would lie open to the program:\n{0}  fix: allow what is named above; best effort does not go as far as this"
+    )]
+    Bare(String),
+    #[error(
         "the sandbox failed while it {what}: {why}\n  fix: `camelid sandbox --check` shows what this machine allows"
     )]
     Setup { what: String, why: String },

@@ -85,7 +85,8 @@ impl Default for Limits {
 pub enum Strictness {
     /// Run nothing unless every essential layer holds.
     Strict,
-    /// Run with the layers there are; [`Outcome::layers`](crate::Outcome::layers) says which are missing.
+    /// Run with the layers there are; [`Outcome::layers`](crate::Outcome::layers) says which are missing. Even
+    /// so a program does not run where nothing keeps it from the caller's files.
     BestEffort,
 }
 

@@ -13,7 +13,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::unistd::execve;
 
-use super::filter::{self, Processes};
+use super::filter::{self, Scope};
 use super::first::Place;
 use super::helper::Report;
 use super::{identity, landlock, refusals, resource_limits};
@@ -60,14 +60,11 @@ fn enclose(
     let applied = if on(Layer::Landlock) { landlock::restrict(&place.readable, &place.work) } else { off() };
     report.layer(Layer::Landlock, applied);
     let applied = if on(Layer::Seccomp) {
-        // Without a pid namespace a child could outlive the run, and signals could reach others.
-        let processes = if report.holds(Layer::PidNamespace) { Processes::Many } else { Processes::One };
-        filter::install(processes).map(|listener| match listener {
-            Some(listener) => {
-                let named = refusals::hand_over(channel, &listener).is_ok();
-                describe_filter(named, processes)
-            }
-            None => describe_filter(false, processes),
+        let scope =
+            Scope { many_processes: report.holds(Layer::PidNamespace), own_files: report.holds(Layer::PrivateRoot) };
+        filter::install(scope).map(|listener| {
+            let named = listener.is_some_and(|listener| refusals::hand_over(channel, &listener).is_ok());
+            describe_filter(named, scope)
         })
     } else {
         off()
@@ -87,6 +84,10 @@ fn enclose(
             std::process::exit(NOT_STARTED);
         }
     }
+    if !report.holds(Layer::PrivateRoot) && !report.holds(Layer::Landlock) {
+        report.send(&Message::Declined);
+        std::process::exit(NOT_STARTED);
+    }
     report.send(&Message::Starting);
     if limited {
         resource_limits::set_address_space(limits).map_err(|error| ("limited memory", error.to_string()))?;
@@ -105,12 +106,15 @@ fn described(limits: &crate::Limits) -> String {
     )
 }
 
-fn describe_filter(named: bool, processes: Processes) -> String {
-    let names = if named { "refused calls are named" } else { "refused calls are not named" };
-    match processes {
-        Processes::Many => names.to_owned(),
-        Processes::One => format!("{names}, no further processes: there is no pid namespace to end them with"),
+fn describe_filter(named: bool, scope: Scope) -> String {
+    let mut text = if named { "refused calls are named" } else { "refused calls are not named" }.to_owned();
+    if !scope.many_processes {
+        text.push_str("; no further processes, as no pid namespace would end them");
     }
+    if !scope.own_files {
+        text.push_str("; no change of mode, owner or time, as there is no private root");
+    }
+    text
 }
 
 /// Every signal as a fresh process has it.

@@ -12,15 +12,16 @@ use seccompiler::{
 };
 
 use super::helper::owned;
-use super::system_calls::{FORKS, IOCTLS, PRCTLS, SIGNALS, allowed};
+use super::system_calls::{ATTRIBUTES, ATTRIBUTES_HERE, FORKS, IOCTLS, PRCTLS, SIGNALS, allowed};
 
-/// How many processes a program may have.
+/// What the other layers leave to the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Processes {
-    /// As many as the resource limit says; signals stay in the pid namespace.
-    Many,
-    /// Itself alone, signals to itself alone; threads are free.
-    One,
+pub(super) struct Scope {
+    /// A pid namespace ends all processes and keeps their signals. Otherwise the program has itself alone to start threads in
+    /// and to signal.
+    pub(super) many_processes: bool,
+    /// A private root shows no file of others. Otherwise no mode, owner or time may be changed.
+    pub(super) own_files: bool,
 }
 
 /// `clone` flags that make namespaces: mount, cgroup, UTS, IPC, user, pid, network and time.
@@ -30,8 +31,8 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// Installs the filter for this process. What is not allowed goes to the listener that is returned, or, where the kernel gives
 /// none because another supervisor has it already, fails as if the kernel did not know it.
-pub(super) fn install(processes: Processes) -> Result<Option<OwnedFd>, String> {
-    let program = compile(processes)?;
+pub(super) fn install(scope: Scope) -> Result<Option<OwnedFd>, String> {
+    let program = compile(scope)?;
     match load(&redirect(&program, libc::SECCOMP_RET_USER_NOTIF), libc::SECCOMP_FILTER_FLAG_NEW_LISTENER) {
         Ok(listener) => owned(listener).map(Some).map_err(|error| error.to_string()),
         Err(Errno::EBUSY | Errno::EINVAL) => {
@@ -43,15 +44,15 @@ pub(super) fn install(processes: Processes) -> Result<Option<OwnedFd>, String> {
 }
 
 /// The filter, with `SECCOMP_RET_TRAP` for what is refused.
-fn compile(processes: Processes) -> Result<BpfProgram, String> {
+fn compile(scope: Scope) -> Result<BpfProgram, String> {
     let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
-    let rules = rules(processes).map_err(|error| error.to_string())?;
+    let rules = rules(scope).map_err(|error| error.to_string())?;
     let filter = SeccompFilter::new(rules, SeccompAction::Trap, SeccompAction::Allow, architecture);
     let filter = filter.map_err(|error| error.to_string())?;
     BpfProgram::try_from(filter).map_err(|error| error.to_string())
 }
 
-fn rules(processes: Processes) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+fn rules(scope: Scope) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
     let is = |argument: u8, compare: Compare, value: u64| SeccompCondition::new(argument, Width::Qword, compare, value);
     let low = |argument: u8, value: u64| SeccompCondition::new(argument, Width::Dword, Compare::Eq, value);
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = allowed().map(|call| (call, Vec::new())).collect();
@@ -62,18 +63,16 @@ fn rules(processes: Processes) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccom
     rules.insert(libc::SYS_prctl, each(0, PRCTLS)?);
     rules.insert(libc::SYS_socketpair, each(0, &[libc::AF_UNIX as u64])?);
     let mut clone = vec![is(0, Compare::MaskedEq(NAMESPACES), 0)?];
-    match processes {
-        Processes::Many => {
-            for call in FORKS.iter().chain(SIGNALS) {
-                rules.insert(*call, Vec::new());
-            }
-        }
-        Processes::One => {
-            clone.push(is(0, Compare::MaskedEq(THREAD), THREAD)?);
-            let own = u64::from(std::process::id());
-            rules.insert(libc::SYS_kill, each(0, &[own])?);
-            rules.insert(libc::SYS_tgkill, each(0, &[own])?);
-        }
+    if scope.many_processes {
+        rules.extend(FORKS.iter().chain(SIGNALS).map(|&call| (call, Vec::new())));
+    } else {
+        clone.push(is(0, Compare::MaskedEq(THREAD), THREAD)?);
+        let own = u64::from(std::process::id());
+        rules.insert(libc::SYS_kill, each(0, &[own])?);
+        rules.insert(libc::SYS_tgkill, each(0, &[own])?);
+    }
+    if scope.own_files {
+        rules.extend(ATTRIBUTES.iter().chain(ATTRIBUTES_HERE).map(|&(call, _)| (call, Vec::new())));
     }
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(clone)?]);
     Ok(rules)
@@ -98,9 +97,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_filters_compile_and_refuse_by_the_given_action() {
-        for processes in [Processes::Many, Processes::One] {
-            let program = compile(processes).unwrap();
+    fn every_filter_compiles_and_refuses_by_the_given_action() {
+        for (many_processes, own_files) in [(true, true), (false, true), (true, false), (false, false)] {
+            let scope = Scope { many_processes, own_files };
+            let program = compile(scope).unwrap();
             let notifying = redirect(&program, libc::SECCOMP_RET_USER_NOTIF);
             let count = |action| notifying.iter().filter(|i| i.code == RETURN && i.k == action).count();
             assert!(count(libc::SECCOMP_RET_USER_NOTIF) > 0);

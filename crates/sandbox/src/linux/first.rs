@@ -92,7 +92,8 @@ fn prepare(request: &Request, report: &mut Report, mapped: Mapped) -> Result<Pla
         unshared.and_then(|()| private_root::enter(&request.scratch, &readable, request.limits.disk, owner))
     };
     let how = format!("interpreter and libraries read-only, {} KiB in memory", request.limits.disk / 1024);
-    let private = report.layer(Layer::PrivateRoot, entered.map(|()| how));
+    let entered = entered.map(|()| how).map_err(|why| format!("{why}; the disk limit then holds for each file alone"));
+    let private = report.layer(Layer::PrivateRoot, entered);
     let work = if private { PathBuf::from(WORK) } else { request.scratch.clone() };
     std::env::set_current_dir(&work).map_err(during("entered its folder"))?;
     let program = work.join(PROGRAM);

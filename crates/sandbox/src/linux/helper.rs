@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -207,9 +207,4 @@ pub(super) fn owned(descriptor: libc::c_long) -> nix::Result<OwnedFd> {
     let descriptor = Errno::result(descriptor)? as libc::c_int;
     // SAFETY: the kernel has just handed it out.
     Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// The number of a descriptor, as system calls without a safe form take it.
-pub(super) fn number(descriptor: &impl AsRawFd) -> libc::c_long {
-    libc::c_long::from(descriptor.as_raw_fd())
 }

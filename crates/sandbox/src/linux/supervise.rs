@@ -286,7 +286,11 @@ impl<'a> Run<'a> {
     fn outcome(mut self, program: &Program, strictness: Strictness) -> Result<Outcome, SandboxError> {
         self.layers.sort_by_key(|report| report.layer);
         if self.declined {
-            return Err(SandboxError::Missing(missing_essentials(&self.layers)));
+            let lacking = missing_essentials(&self.layers);
+            return Err(match strictness {
+                Strictness::Strict => SandboxError::Missing(lacking),
+                Strictness::BestEffort => SandboxError::Bare(lacking),
+            });
         }
         if let Some((what, why)) = self.failure {
             return Err(SandboxError::Setup { what, why });

@@ -16,8 +16,7 @@ const EVERYWHERE: &[i64] = numbers![
     SYS_preadv2 SYS_pwritev2 SYS_close SYS_close_range SYS_lseek SYS_fstat SYS_newfstatat SYS_statx
     SYS_statfs SYS_fstatfs SYS_openat SYS_faccessat SYS_faccessat2 SYS_readlinkat SYS_getdents64
     SYS_getcwd SYS_chdir SYS_fchdir SYS_mkdirat SYS_unlinkat SYS_renameat2 SYS_symlinkat SYS_linkat
-    SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat SYS_ftruncate SYS_truncate
-    SYS_fallocate SYS_fsync SYS_fdatasync SYS_copy_file_range SYS_sendfile SYS_fadvise64 SYS_flock
+    SYS_ftruncate     SYS_fallocate SYS_fsync SYS_fdatasync SYS_copy_file_range SYS_sendfile SYS_fadvise64 SYS_flock
     SYS_fcntl SYS_getxattr SYS_lgetxattr SYS_fgetxattr SYS_listxattr SYS_llistxattr SYS_flistxattr
     SYS_dup SYS_dup3 SYS_pipe2 SYS_eventfd2 SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait
     SYS_epoll_pwait2 SYS_ppoll SYS_pselect6 SYS_timerfd_create SYS_timerfd_settime
@@ -41,9 +40,9 @@ const EVERYWHERE: &[i64] = numbers![
 #[cfg(target_arch = "x86_64")]
 const HERE: &[i64] = numbers![
     SYS_open SYS_creat SYS_stat SYS_lstat SYS_access SYS_readlink SYS_rename SYS_renameat SYS_mkdir
-    SYS_rmdir SYS_unlink SYS_symlink SYS_link SYS_chmod SYS_chown SYS_lchown SYS_pipe SYS_dup2
+    SYS_rmdir SYS_unlink SYS_symlink SYS_link SYS_pipe SYS_dup2
     SYS_poll SYS_select SYS_epoll_create SYS_epoll_wait SYS_eventfd SYS_signalfd SYS_getdents
-    SYS_utime SYS_utimes SYS_futimesat SYS_getpgrp SYS_alarm SYS_pause SYS_time SYS_arch_prctl
+    SYS_getpgrp SYS_alarm SYS_pause SYS_time SYS_arch_prctl
     SYS_getrlimit SYS_setrlimit
 ];
 #[cfg(not(target_arch = "x86_64"))]
@@ -53,6 +52,16 @@ const HERE: &[i64] = &[];
 pub(super) fn allowed() -> impl Iterator<Item = i64> {
     EVERYWHERE.iter().chain(HERE).copied()
 }
+
+/// Change mode, owner, times or length by path, which Landlock does not look at or not on every kernel; allowed where a
+/// private root shows no file but the program's own.
+pub(super) const ATTRIBUTES: &[(i64, &str)] =
+    names![SYS_fchmod SYS_fchmodat SYS_fchown SYS_fchownat SYS_utimensat SYS_truncate];
+#[cfg(target_arch = "x86_64")]
+pub(super) const ATTRIBUTES_HERE: &[(i64, &str)] =
+    names![SYS_chmod SYS_chown SYS_lchown SYS_utime SYS_utimes SYS_futimesat];
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) const ATTRIBUTES_HERE: &[(i64, &str)] = &[];
 
 /// Make a process; allowed where a pid namespace ends it.
 #[cfg(target_arch = "x86_64")]
@@ -112,7 +121,12 @@ const FORBIDDEN_HERE: &[(i64, &str)] = &[];
 /// The name of a forbidden call.
 pub(super) fn name(number: i32) -> Option<&'static str> {
     let number = i64::from(number);
-    let found = FORBIDDEN.iter().chain(FORBIDDEN_HERE).find(|&&(call, _)| call == number);
+    let found = FORBIDDEN
+        .iter()
+        .chain(FORBIDDEN_HERE)
+        .chain(ATTRIBUTES)
+        .chain(ATTRIBUTES_HERE)
+        .find(|&&(call, _)| call == number);
     found.and_then(|(_, name)| name.strip_prefix("SYS_"))
 }
 

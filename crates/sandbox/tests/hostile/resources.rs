@@ -44,7 +44,8 @@ print('ESCAPED')",
 for number in range(100):
     open(f'file{number}', 'wb').write(bytes(1 << 20))
 print('ESCAPED')",
-        ),
+        )
+        .needing_its_layer(),
         Case::new(
             "makes a huge sparse file",
             Stop::Says(limits, "File too large"),
@@ -59,7 +60,8 @@ print('ESCAPED')",
 for number in range(100_000):
     os.close(os.open(f'file{number}', os.O_CREAT | os.O_WRONLY))
 print('ESCAPED')",
-        ),
+        )
+        .needing_its_layer(),
         Case::new(
             "opens files without end",
             Stop::Says(limits, "Too many open files"),
@@ -93,9 +95,10 @@ while True:
             Stop::Fails(limits),
             "
 sys.setrecursionlimit(10**9)
-def deeper(value):
-    return deeper([value]) + [value]
-deeper(0)
+nested = []
+for _ in range(10**6):
+    nested = [nested]
+repr(nested)
 print('ESCAPED')",
         ),
         Case::new(
