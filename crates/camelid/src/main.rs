@@ -24,6 +24,8 @@ use crate::commands::bench_decode::DecodeBench;
 use crate::commands::bench_step::StepBench;
 
 fn main() -> ExitCode {
+    // Before anything else: this process may have been started to hold a model's program.
+    camelid_sandbox::enter_if_asked();
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(code) => code,
@@ -62,6 +64,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => return commands::run::run(&args),
         Command::Sweep(args) => return commands::sweep::run(&args),
+        Command::Sandbox(args) => return Ok(commands::sandbox::run(&args)),
         Command::Plan(args) => commands::plan::run(&args)?,
         Command::New(args) => commands::new::run(&args)?,
         Command::Pull(args) => {

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod bench_serve;
 mod generation;
+mod sandbox;
 
 use crate::recipe::MomentSpec;
 pub(crate) use bench_serve::BenchServeArgs;
@@ -13,6 +14,7 @@ pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs,
 };
+pub(crate) use sandbox::SandboxArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,6 +74,10 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
     Score(ScoreArgs),
+    /// Run Python that a model wrote where it can do no harm
+    ///
+    /// Namespaces, a private root, Landlock, seccomp and limits around `python3 -I`; Linux only.
+    Sandbox(SandboxArgs),
     /// Measure what this machine reaches
     #[command(subcommand)]
     Bench(Bench),
