@@ -118,16 +118,16 @@ impl LayerReport {
 
 /// The essential layers of `reports` that did not hold or were not reported, a line each; empty where all held.
 pub(crate) fn missing_essentials(reports: &[LayerReport]) -> String {
-    let mut lines = String::new();
+    let mut lines = Vec::new();
     for layer in Layer::ALL.into_iter().filter(|layer| layer.is_essential()) {
         let reason = match reports.iter().find(|report| report.layer == layer) {
             Some(LayerReport { state: LayerState::Applied(_), .. }) => continue,
             Some(LayerReport { state: LayerState::Unavailable(reason), .. }) => reason,
             None => "was not reported",
         };
-        lines.push_str(&format!("    {layer}: {reason}\n"));
+        lines.push(format!("    {layer}: {reason}\n"));
     }
-    lines
+    lines.concat()
 }
 
 #[cfg(test)]

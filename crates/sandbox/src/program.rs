@@ -20,10 +20,10 @@ impl Program {
     /// For code followed by its tests: code that calls `exit()` ends with exit code 0 before any test ran. A line that writes
     /// a word, drawn anew for each program, is put after the source; the word is taken out of the output again.
     pub fn tests(source: impl Into<String>) -> Self {
-        let mut source = source.into();
+        let source: String = source.into();
         let draw = || RandomState::new().build_hasher().finish();
         let marker = format!("reached-the-end-{:016x}{:016x}", draw(), draw());
-        source.push_str(&format!("\n__import__('os').write(1, b'\\n{marker}\\n')\n"));
+        let source = format!("{source}\n__import__('os').write(1, b'\\n{marker}\\n')\n");
         Self { source, marker: Some(marker) }
     }
 

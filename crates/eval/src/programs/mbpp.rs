@@ -5,7 +5,7 @@
 
 use super::{ProblemError, parse, text, texts};
 
-/// Where an answer ends.
+/// Where an answer ends; the prompt's examples end so too.
 pub const STOP: &str = "[DONE]";
 /// The tasks of the test set.
 pub const TEST_TASKS: std::ops::RangeInclusive<u64> = 11..=510;
@@ -49,7 +49,9 @@ impl Problem {
     pub fn prompt(&self, examples: &[Self]) -> String {
         let mut prompt = String::new();
         for example in examples {
-            prompt.push_str(&format!("{}{}\n{STOP}\n", example.question(), example.code));
+            prompt += &example.question();
+            prompt += &example.code;
+            prompt += "\n[DONE]\n";
         }
         prompt + &self.question()
     }

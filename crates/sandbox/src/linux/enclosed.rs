@@ -25,9 +25,9 @@ use crate::wire::{Message, Request};
 const NOT_STARTED: i32 = 127;
 
 /// Applies the remaining layers, reports them all, and becomes the interpreter.
-pub(super) fn become_interpreter(request: &Request, report: &mut Report, place: &Place, channel: UnixStream) -> ! {
-    let Err((what, why)) = enclose(request, report, place, &channel);
-    report.failed(what, why);
+pub(super) fn become_interpreter(request: &Request, report: &mut Report, place: &Place, channel: &UnixStream) -> ! {
+    let Err((what, why)) = enclose(request, report, place, channel);
+    report.failed(what, &why);
     std::process::exit(NOT_STARTED)
 }
 
@@ -70,8 +70,7 @@ fn enclose(
         off()
     };
     report.layer(Layer::Seccomp, applied);
-    let closed =
-        close_others().map(|()| "python3 -I, own environment, three descriptors").map_err(|error| error.desc());
+    let closed = close_others().map(|()| "python3 -I, own environment, three descriptors").map_err(Errno::desc);
     report.layer(Layer::CleanProcess, closed);
 
     if request.strictness == Strictness::Strict {

@@ -43,7 +43,7 @@ pub(super) struct Place {
 /// Runs the request to its end. `lifeline` closes when the helper is gone.
 pub(super) fn run(request: &Request, mut report: Report, mapped: Mapped, lifeline: &OwnedFd) -> ! {
     if let Err((what, why)) = go(request, &mut report, mapped, lifeline) {
-        report.failed(what, why);
+        report.failed(what, &why);
     }
     std::process::exit(0)
 }
@@ -69,7 +69,7 @@ fn go(request: &Request, report: &mut Report, mapped: Mapped, lifeline: &OwnedFd
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {
             drop((ours, signals));
-            enclosed::become_interpreter(request, report, &place, theirs)
+            enclosed::become_interpreter(request, report, &place, &theirs)
         }
         Ok(ForkResult::Parent { child }) => {
             drop(theirs);

@@ -61,7 +61,7 @@ impl Report {
         applied
     }
 
-    pub(super) fn failed(&self, what: &str, why: impl ToString) {
+    pub(super) fn failed(&self, what: &str, why: &impl ToString) {
         self.send(&Message::Failed { what: what.to_owned(), why: why.to_string() });
     }
 
@@ -102,7 +102,7 @@ fn help() -> std::io::Result<()> {
             Ok(())
         }
         Err(error) => {
-            report.failed("started its first process", error);
+            report.failed("started its first process", &error);
             Ok(())
         }
     }
@@ -181,7 +181,6 @@ fn see_to_its_end(first: Pid, socket: &UnixStream, signals: &SignalFd) -> std::i
         }
         while let Ok(Some(_)) = signals.read_signal() {}
         match waitpid(first, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) => {}
             Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::ECHILD) => return Ok(()),
             Ok(_) | Err(_) => {}
         }

@@ -48,7 +48,7 @@ pub(crate) fn run(
         scratch: scratch.path().to_path_buf(),
     };
     let mut run = Run::start(sandbox, limits)?;
-    let ended = run.to_the_end(&request);
+    let ended = run.follow(&request);
     // Whatever happened, nothing goes on after this.
     let waited = run.helper.wait();
     ended?;
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
     }
 
     /// Sends the request and attends to the run until every process has closed its end.
-    fn to_the_end(&mut self, request: &Request) -> Result<(), SandboxError> {
+    fn follow(&mut self, request: &Request) -> Result<(), SandboxError> {
         let sent = send(&self.socket, request).and_then(|()| self.socket.set_nonblocking(true));
         let attended = sent.and_then(|()| self.attend());
         if attended.is_err() {

@@ -18,9 +18,8 @@ const CALLS: &[(&str, i64)] = table![
 
 /// The numbers of system calls, as a Python table.
 pub(crate) fn numbers() -> String {
-    let entries: String =
-        CALLS.iter().map(|(name, number)| format!("'{}': {number}, ", name.trim_start_matches("SYS_"))).collect();
-    format!("SYS = {{{entries}}}\n")
+    let entries = CALLS.iter().map(|(name, number)| format!("'{}': {number}", name.trim_start_matches("SYS_")));
+    format!("SYS = {{{}}}\n", entries.collect::<Vec<_>>().join(", "))
 }
 
 pub(crate) fn cases() -> Vec<Case> {
