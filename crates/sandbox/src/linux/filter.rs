@@ -17,8 +17,8 @@ use super::system_calls::{ATTRIBUTES, ATTRIBUTES_HERE, FORKS, IOCTLS, PRCTLS, SI
 /// What the other layers leave to the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scope {
-    /// A pid namespace ends all processes and keeps their signals. Otherwise the program has itself alone to start threads in
-    /// and to signal.
+    /// A pid namespace ends all processes and keeps their signals. Otherwise the program has itself alone: it starts no
+    /// process, and signals and changes no other.
     pub(super) many_processes: bool,
     /// A private root shows no file of others. Otherwise no mode, owner or time may be changed.
     pub(super) own_files: bool,
@@ -27,6 +27,8 @@ pub(super) struct Scope {
 /// `clone` flags that make namespaces: mount, cgroup, UTS, IPC, user, pid, network and time.
 const NAMESPACES: u64 = 0x7e02_0080;
 const THREAD: u64 = libc::CLONE_THREAD as u64;
+/// Of `fcntl(2)`, which `libc` leaves out.
+const F_SETOWN_EX: libc::c_int = 15;
 const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// Installs the filter for this process. What is not allowed goes to the listener that is returned, or, where the kernel gives
@@ -70,6 +72,13 @@ fn rules(scope: Scope) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::B
         let own = u64::from(std::process::id());
         rules.insert(libc::SYS_kill, each(0, &[own])?);
         rules.insert(libc::SYS_tgkill, each(0, &[own])?);
+        // Limits, processors, priorities and ownership of descriptors reach other processes of the same user.
+        rules.insert(libc::SYS_prlimit64, each(0, &[0, own])?);
+        rules.insert(libc::SYS_sched_setaffinity, each(0, &[0, own])?);
+        rules.insert(libc::SYS_setpriority, vec![SeccompRule::new(vec![low(0, 0)?, low(1, 0)?])?]);
+        let unlike = |value: libc::c_int| SeccompCondition::new(1, Width::Dword, Compare::Ne, value as u64);
+        let owners = vec![unlike(libc::F_SETOWN)?, unlike(F_SETOWN_EX)?];
+        rules.insert(libc::SYS_fcntl, vec![SeccompRule::new(owners)?]);
     }
     if scope.own_files {
         rules.extend(ATTRIBUTES.iter().chain(ATTRIBUTES_HERE).map(|&(call, _)| (call, Vec::new())));

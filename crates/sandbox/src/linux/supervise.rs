@@ -268,6 +268,8 @@ impl<'a> Run<'a> {
             if read > room {
                 stream.pipe = None;
                 self.end_for(Layer::OutputLimit);
+                // Too much is too much, also of a program that ended before it was read.
+                self.ended_for.get_or_insert(Layer::OutputLimit);
             }
         }
         any

@@ -72,14 +72,15 @@ fn no_single_layer_is_the_only_one() {
         Layer::Seccomp,
     ] {
         let sandbox = outside.sandbox().without(layer);
-        let cases: Vec<&Case> = cases.iter().filter(|case| !(case.needs_layer && case.layer() == layer)).collect();
         for group in cases.chunks(8) {
             let programs: Vec<_> = group.iter().map(|case| outside.program(case)).collect();
             let limits = &group[0].limits;
             let outcomes = run_many(&sandbox, &programs, limits, Strictness::BestEffort, Some(4), &|_| {});
             for (case, outcome) in group.iter().zip(outcomes) {
                 let outcome = outcome.unwrap_or_else(|error| panic!("{} without {layer}: {error}", case.name));
-                assert!(!outcome.stdout.contains("ESCAPED"), "{} without {layer}: {outcome:?}", case.name);
+                // Ordinary users have no private root without a user namespace.
+                let alone = case.needs_layer && outcome.missing().any(|report| report.layer == case.layer());
+                assert!(alone || !outcome.stdout.contains("ESCAPED"), "{} without {layer}: {outcome:?}", case.name);
                 assert!(outcome.missing().any(|report| report.layer == layer), "{layer} was not off");
             }
             let changed = outside.changes();
