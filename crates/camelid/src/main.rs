@@ -25,6 +25,8 @@ use crate::commands::bench_decode::DecodeBench;
 use crate::commands::bench_step::StepBench;
 
 fn main() -> ExitCode {
+    // Before anything else: this process may have been started to hold a model's program.
+    camelid_sandbox::enter_if_asked();
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(code) => code,
@@ -67,6 +69,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Gate(args) => return commands::gate::run(&args),
         Command::Compare(args) => commands::compare::run(&args)?,
         Command::Contamination(args) => commands::contamination::run(&args)?,
+        Command::Sandbox(args) => return Ok(commands::sandbox::run(&args)),
         Command::Plan(args) => commands::plan::run(&args)?,
         Command::New(args) => commands::new::run(&args)?,
         Command::Pull(args) => {

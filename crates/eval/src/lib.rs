@@ -2,9 +2,10 @@
 //!
 //! A figure without its uncertainty is half a figure, and a score without its extraction rate may be about the
 //! extractor: [`extraction`] says how each answer was found, [`aggregation`] makes one answer of many, [`instructions`]
-//! checks what can be checked of a text, [`overlap`] compares words, [`judging`] scores judges and win rates,
-//! [`over_optimisation`] says where a proxy stops to help, [`statistics`] gives every figure an interval and every comparison a
-//! test on the same items, and [`task`] makes requests of a benchmark's rows and figures of the replies.
+//! checks what can be checked of a text, [`programs`] says what to run to check code, [`overlap`] compares words,
+//! [`judging`] scores judges and win rates, [`over_optimisation`] says where a proxy stops to help, [`statistics`] gives every
+//! figure an interval and every comparison a test on the same items, and [`task`] makes requests of a benchmark's rows and
+//! figures of the replies.
 
 pub mod aggregation;
 pub mod comparison;
@@ -13,6 +14,7 @@ pub mod instructions;
 pub mod judging;
 pub mod over_optimisation;
 pub mod overlap;
+pub mod programs;
 mod random;
 pub mod results;
 pub mod statistics;

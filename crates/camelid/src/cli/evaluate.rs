@@ -71,6 +71,12 @@ pub(crate) struct EvaluateArgs {
     /// Tokens of answers under way whose keys and values are kept: bounds the memory
     #[arg(long, default_value_t = 32768)]
     pub(crate) cache_tokens: usize,
+    /// Of tasks whose answers are programs: the interpreter that runs them, in a sandbox
+    #[arg(long, default_value = "python3", value_name = "COMMAND")]
+    pub(crate) python: PathBuf,
+    /// Run programs also where the sandbox lacks a layer that this machine does not offer; your files stay closed even then
+    #[arg(long)]
+    pub(crate) best_effort: bool,
     /// Start again: forget the replies and results in --out
     #[arg(long)]
     pub(crate) restart: bool,

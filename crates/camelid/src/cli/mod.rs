@@ -8,6 +8,7 @@ mod bench_serve;
 mod comparison;
 mod evaluate;
 mod generation;
+mod sandbox;
 
 use crate::recipe::MomentSpec;
 pub(crate) use bench_serve::BenchServeArgs;
@@ -17,6 +18,7 @@ pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs, WeightChoice,
 };
+pub(crate) use sandbox::SandboxArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,6 +100,10 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
     Score(ScoreArgs),
+    /// Run Python that a model wrote where it can do no harm
+    ///
+    /// Namespaces, a private root, Landlock, seccomp and limits around `python3 -I`; Linux only.
+    Sandbox(SandboxArgs),
     /// Measure what this machine reaches
     #[command(subcommand)]
     Bench(Bench),

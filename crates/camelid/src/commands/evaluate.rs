@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use camelid_eval::results::{Evaluation, Model};
 use camelid_eval::task::{
-    Answerer, Asked, Exemplars, Format, Options, Resolved, Scoring, Task, builtin, builtin_names,
+    Answerer, Asked, CodeRunner, Exemplars, Format, Options, Resolved, Scoring, Task, builtin, builtin_names,
 };
 use camelid_generate::client::{Generator, RemoteGenerator, RemoteSettings};
 use camelid_model::{LoadedModel, Transformer, TransformerOptions, Tuning};
@@ -14,7 +14,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::cli::{EvaluateArgs, ExemplarChoice, WeightChoice};
 use crate::evaluations::{
-    Cached, Local, Pace, Remote, Store, TaskData, objections, read_task_data, summary, text_table,
+    Cached, Local, Pace, Programs, Remote, Store, TaskData, objections, read_task_data, summary, text_table,
 };
 use crate::{machine, models};
 
@@ -44,14 +44,10 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     for (place, task) in tasks.iter().enumerate() {
         let again = tasks[..place].iter().any(|earlier| earlier.name() == task.name());
         ensure!(!again, "the task {} is named twice\n  fix: name it once", task.name());
-        // Found out before any model is loaded.
-        if matches!(task.definition.score, Scoring::Program { .. }) {
-            bail!(
-                "{}: its answers are programs, and there is no sandbox to run them in\n  fix: leave it out",
-                task.name()
-            );
-        }
     }
+    // Found out before any model is loaded.
+    let needs_programs = tasks.iter().any(|task| matches!(task.definition.score, Scoring::Program { .. }));
+    let mut programs = needs_programs.then(|| Programs::open(&args.python, args.best_effort)).transpose()?;
     let model = args.model.as_deref().unwrap_or_default();
     let (mut answerer, identity, has_template, template) = match &args.server {
         Some(url) => remote(args, url, model)?,
@@ -60,7 +56,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let mut planned = Vec::new();
     for task in tasks {
         let resolved = task.resolve(&options(args), has_template)?;
-        let data = read_task_data(&task, &args.data, args.limit, resolved.few_shot)?;
+        let data = read_task_data(&task, &args.data, args.limit, &resolved)?;
         ensure!(!data.items.is_empty(), "{}: its data has no items\n  fix: get the data again", task.name());
         planned.push(Planned { task, data, resolved });
     }
@@ -72,7 +68,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     };
     let mut store = Store::open(&args.out, head, args.restart)?;
     for Planned { task, data, resolved } in &planned {
-        ask(&mut store, answerer.as_mut(), &identity, task, data, *resolved)?;
+        ask(&mut store, answerer.as_mut(), programs.as_mut(), &identity, task, data, *resolved)?;
     }
     let named: Vec<&str> = planned.iter().map(|planned| planned.task.name()).collect();
     let mut shown = store.evaluation.clone();
@@ -93,6 +89,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
 fn ask(
     store: &mut Store,
     answerer: &mut dyn Answerer,
+    programs: Option<&mut Programs>,
     identity: &str,
     task: &Task,
     data: &TaskData,
@@ -101,7 +98,11 @@ fn ask(
     let asked = Asked { task, items: &data.items, pool: &data.pool, texts: &data.texts, resolved };
     let mut pace = Pace::new(task.name(), data.items.len());
     let mut cached = Cached { inner: answerer, cache: &store.replies, identity: identity.to_owned(), found: 0 };
-    let (mut result, items) = asked.evaluate(&mut cached, None, &mut |ended, failed| pace.at(ended, failed))?;
+    let (mut result, items) = asked.evaluate(
+        &mut cached,
+        programs.map(|programs| programs as &mut dyn CodeRunner),
+        &mut |ended, failed| pace.at(ended, failed),
+    )?;
     let found = cached.found;
     result.seconds = pace.finish();
     if found > 0 {

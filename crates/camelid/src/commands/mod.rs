@@ -29,6 +29,7 @@ pub(crate) mod read_prompts;
 pub(crate) mod report;
 mod reward_report;
 pub(crate) mod run;
+pub(crate) mod sandbox;
 pub(crate) mod score;
 pub(crate) mod serve;
 pub(crate) mod sweep;

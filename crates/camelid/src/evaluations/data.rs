@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use camelid_eval::task::{Item, Row, Source, Task};
+use camelid_eval::task::{Item, Resolved, Row, Source, Task};
 use camelid_records::{RawRow, raw_rows};
 use serde_json::{Map, Value as Json};
 
@@ -31,8 +31,13 @@ pub(crate) struct NoData {
     get: String,
 }
 
-/// Reads a task's items, at most `limit` of them, spread over the whole where there are more, and what `shots` exemplars come from.
-pub(crate) fn read(task: &Task, folder: &Path, limit: Option<usize>, shots: usize) -> anyhow::Result<TaskData> {
+/// Reads a task's items, at most `limit` of them, spread over the whole where there are more, and what exemplars come from.
+pub(crate) fn read(task: &Task, folder: &Path, limit: Option<usize>, resolved: &Resolved) -> anyhow::Result<TaskData> {
+    let (shots, seed) = (resolved.few_shot, resolved.seed);
+    if task.definition.retrieval.is_some() {
+        let items = spread(task.made_up(seed), limit);
+        return Ok(TaskData { items, pool: Vec::new(), texts: BTreeMap::new() });
+    }
     let few_shot = &task.definition.few_shot;
     let source = task.definition.sources.iter().find(|source| is_there(source, &source.evaluate, folder));
     let source = source.ok_or_else(|| NoData {
@@ -63,8 +68,7 @@ pub(crate) fn read(task: &Task, folder: &Path, limit: Option<usize>, shots: usiz
             let text = std::fs::read_to_string(&path).with_context(|| {
                 format!("{}: the exemplars {} cannot be read\n  fix: use --shots 0", task.name(), path.display())
             })?;
-            let after = few_shot.text_after.as_deref().and_then(|mark| text.split_once(mark));
-            texts.insert(group.clone(), after.map_or(text.as_str(), |(_, rest)| rest).trim().to_owned());
+            texts.insert(group.clone(), task.ready_exemplars(&text)?);
         }
     }
     Ok(TaskData { items: spread(all, limit), pool, texts })
@@ -88,26 +92,32 @@ fn is_there(source: &Source, split: &str, folder: &Path) -> bool {
     source.files.get(split).is_some_and(|pattern| !files(pattern, folder).is_empty())
 }
 
-/// The files that a name stands for, each with what its star stands for.
+/// The files that a name stands for, each with what its star stands for. A star may stand in a folder's name too.
 fn files(pattern: &str, folder: &Path) -> Vec<(PathBuf, Option<String>)> {
-    let path = folder.join(pattern);
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Vec::new();
+    let compressed = |path: PathBuf| {
+        let mut found = COMPRESSED.iter().map(|ending| PathBuf::from(format!("{}{ending}", path.display())));
+        found.find(|path| path.is_file())
     };
-    let Some((before, after)) = name.split_once('*') else {
-        let found = COMPRESSED.iter().map(|ending| PathBuf::from(format!("{}{ending}", path.display())));
-        return found.filter(|path| path.is_file()).take(1).map(|path| (path, None)).collect();
+    let Some((before, after)) = pattern.split_once('*') else {
+        return compressed(folder.join(pattern)).map(|path| (path, None)).into_iter().collect();
     };
+    let (parent, before) = before.rsplit_once('/').unwrap_or(("", before));
+    let (after, below) = after.split_once('/').map_or((after, None), |(after, below)| (after, Some(below)));
+    let parent = folder.join(parent);
     let mut found: Vec<(PathBuf, Option<String>)> = parent
         .read_dir()
         .into_iter()
         .flatten()
         .filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
-            let star = COMPRESSED.iter().find_map(|ending| {
-                name.strip_prefix(before)?.strip_suffix(ending)?.strip_suffix(after).map(str::to_owned)
-            })?;
-            Some((parent.join(&name), Some(star)))
+            let star = |name: &str| name.strip_prefix(before)?.strip_suffix(after).map(str::to_owned);
+            match below {
+                Some(below) => Some((compressed(parent.join(&name).join(below))?, Some(star(&name)?))),
+                None => {
+                    let whole = COMPRESSED.iter().find_map(|ending| star(name.strip_suffix(ending)?));
+                    Some((parent.join(&name), Some(whole?)))
+                }
+            }
         })
         .collect();
     found.sort();
@@ -178,7 +188,13 @@ fn table(path: &Path, columns: &[String]) -> anyhow::Result<Vec<Row>> {
 
 #[cfg(test)]
 mod tests {
+    use camelid_eval::task::Exemplars;
+
     use super::*;
+
+    fn one_shot() -> Resolved {
+        Resolved { chat: false, few_shot: 1, exemplars: Exemplars::Turns, seed: 0, max_tokens: 4 }
+    }
 
     fn task(source: &str) -> Task {
         let text = format!(
@@ -192,7 +208,8 @@ mod tests {
     #[test]
     fn what_is_absent_says_how_to_get_it() {
         let folder = tempfile::tempdir().unwrap();
-        let error = read(&task("files = { test = \"t.jsonl\" }"), folder.path(), None, 1).err().unwrap().to_string();
+        let error =
+            read(&task("files = { test = \"t.jsonl\" }"), folder.path(), None, &one_shot()).err().unwrap().to_string();
         assert!(error.ends_with(&format!("\n  fix: put it into {}", folder.path().display())), "{error}");
     }
 
@@ -206,7 +223,7 @@ mod tests {
             ("{\"question\": \"?\"}", "row 2: task t: there is no field `answer`"),
         ] {
             std::fs::write(&path, format!("{{\"question\": \"1+1\", \"answer\": \"2\"}}\n{second}\n")).unwrap();
-            let error = read(&whole, folder.path(), None, 1).err().unwrap().to_string();
+            let error = read(&whole, folder.path(), None, &one_shot()).err().unwrap().to_string();
             assert!(error.contains("t.jsonl, ") && error.contains(expected) && error.contains("\n  fix: "), "{error}");
         }
     }
@@ -219,12 +236,12 @@ mod tests {
         let task = task(
             "files = { test = \"m_*.tsv\" }\ncolumns = [\"question\", \"answer\"]\nfields = { group = \"_file\" }",
         );
-        let data = read(&task, folder.path(), None, 1).unwrap();
+        let data = read(&task, folder.path(), None, &one_shot()).unwrap();
         let groups: Vec<_> = data.items.iter().map(|item| item.group.clone().unwrap()).collect();
         assert_eq!(groups, ["bn", "de"]);
         assert_eq!(data.items[1].fields["question"], "Zwei \"und\" eins?");
         std::fs::write(folder.path().join("m_bn.tsv"), "?\t1\textra\n").unwrap();
-        let error = read(&task, folder.path(), None, 1).err().unwrap().to_string();
+        let error = read(&task, folder.path(), None, &one_shot()).err().unwrap().to_string();
         assert!(error.contains("m_bn.tsv, row 1: has 3 cells"), "{error}");
     }
 
@@ -233,7 +250,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let lines: String = (0..10).map(|i| format!("{{\"question\": \"{i}\", \"answer\": \"{i}\"}}\n")).collect();
         std::fs::write(folder.path().join("t.jsonl"), lines).unwrap();
-        let data = read(&task("files = { test = \"t.jsonl\" }"), folder.path(), Some(3), 1).unwrap();
+        let data = read(&task("files = { test = \"t.jsonl\" }"), folder.path(), Some(3), &one_shot()).unwrap();
         let ids: Vec<_> = data.items.iter().map(|item| item.id.as_str()).collect();
         assert_eq!(ids, ["test-3", "test-6", "test-9"]);
         assert_eq!(data.pool.len(), 10);

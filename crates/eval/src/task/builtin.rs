@@ -9,7 +9,37 @@ macro_rules! tasks {
 }
 
 /// In the order in which a list shows them.
-const TASKS: &[(&str, &str)] = tasks!["arc-easy", "gsm8k",];
+const TASKS: &[(&str, &str)] = tasks![
+    "mmlu",
+    "arc-easy",
+    "arc-challenge",
+    "openbookqa",
+    "boolq-closed",
+    "truthfulqa-mc1",
+    "truthfulqa-mc2",
+    "ceval",
+    "cmmlu",
+    "boolq",
+    "piqa",
+    "siqa",
+    "winogrande",
+    "gsm8k",
+    "mgsm",
+    "math",
+    "bbh",
+    "bbh-cot",
+    "humaneval",
+    "mbpp",
+    "ifeval",
+    "natural-instructions",
+    "mt-bench",
+    "vicuna",
+    "koala",
+    "alpaca-eval",
+    "wizardlm",
+    "long-context",
+    "books",
+];
 
 /// A task of the program by its name; `None` if there is none of that name.
 pub fn builtin(name: &str) -> Option<Result<Task, TaskError>> {

@@ -24,8 +24,13 @@ pub struct Definition {
     /// What someone without the data is told.
     pub get: String,
     /// Layouts in which the data comes; the first whose files are there is read.
-    #[serde(rename = "source")]
+    #[serde(default, rename = "source")]
     pub sources: Vec<Source>,
+    /// Items that are made up instead of read.
+    pub retrieval: Option<super::retrieval::Retrieval>,
+    /// Words for templates, as `names`: what a subject is called in a prompt.
+    #[serde(default)]
+    pub names: BTreeMap<String, String>,
     pub prompt: PromptSpec,
     #[serde(default)]
     pub few_shot: FewShot,
@@ -42,6 +47,7 @@ pub enum Axis {
     Code,
     InstructionFollowing,
     Dialogue,
+    LongContext,
     LanguageModelling,
 }
 
@@ -55,6 +61,7 @@ impl Axis {
             Self::Code => "code",
             Self::InstructionFollowing => "instruction-following",
             Self::Dialogue => "dialogue",
+            Self::LongContext => "long-context",
             Self::LanguageModelling => "language-modelling",
         }
     }
@@ -74,7 +81,7 @@ pub struct Source {
     /// Takes columns of text apart.
     #[serde(default)]
     pub pattern: Vec<Pattern>,
-    /// Fields of an item by expressions over the columns and the patterns' groups, such as `choices | length`. `id` and
+    /// Fields of an item by expressions over the columns (`_` for what no name can hold) and the patterns' groups, such as `choices | length`. `id` and
     /// `group` (a subject), `cluster` (a document) have their meanings; what scoring reads is said with [`Scoring`].
     #[serde(default)]
     pub fields: BTreeMap<String, String>,
@@ -145,9 +152,11 @@ pub struct FewShot {
     pub same_group: bool,
     /// Exemplars written out, in place of items: the fields that `item` and `answer` use.
     pub given: Vec<serde_json::Map<String, serde_json::Value>>,
-    /// A text file of ready exemplars, a template over the item's fields; what stands before `text_after` in it is left out.
+    /// A text file of ready exemplars, with `{{ group }}` for the item's group; what stands before `text_after` in it is left out.
     pub text: Option<String>,
     pub text_after: Option<String>,
+    /// Regular expressions over that text and what they are replaced by, such as `$1`.
+    pub text_replace: Vec<[String; 2]>,
 }
 
 /// Which items of the split become exemplars. They are the same, in the same order, for all items of a group.
@@ -213,7 +222,7 @@ pub enum Scoring {
 pub enum ChoiceMetric {
     /// The largest log-likelihood wins.
     Acc,
-    /// The largest log-likelihood divided by the choice's bytes wins.
+    /// The largest log-likelihood divided by the choice's characters wins.
     AccNorm,
 }
 
@@ -292,8 +301,11 @@ impl Definition {
         if self.name.is_empty() || !self.name.chars().all(plain) {
             return wrong(format!("name: `{}` is no task name", self.name), "use small letters, digits and hyphens");
         }
-        if self.sources.is_empty() {
-            return wrong("source: there is none".into(), "add a [[source]] with the files of the data");
+        if self.sources.is_empty() == self.retrieval.is_none() {
+            return wrong(
+                "the items come from a [[source]] or from [retrieval], not from both or neither".into(),
+                "add a [[source]] with the files of the data",
+            );
         }
         for (number, source) in self.sources.iter().enumerate() {
             let wanted = [Some(&source.evaluate), self.few_shot.split.as_ref()];
@@ -323,6 +335,11 @@ impl Definition {
         }
         if !given.is_empty() && text.is_some() {
             return wrong("few_shot: both `given` and `text` are set".into(), "keep one of them");
+        }
+        for [pattern, _] in &self.few_shot.text_replace {
+            if let Err(error) = Regex::new(pattern) {
+                return wrong(format!("few_shot.text_replace: {error}"), "correct the regular expression");
+            }
         }
         match self.score.limits() {
             Some((0, _)) => wrong("score: max_tokens is 0".into(), "allow at least one token"),

@@ -51,6 +51,18 @@ pub struct Row {
 }
 
 impl Task {
+    /// The exemplars of a text file: what stands in it after `text_after`, with the replacements made.
+    pub fn ready_exemplars(&self, text: &str) -> Result<String, TaskError> {
+        let few_shot = &self.definition.few_shot;
+        let after = few_shot.text_after.as_deref().and_then(|mark| text.split_once(mark));
+        let mut text = after.map_or(text, |(_, rest)| rest).trim().to_owned();
+        for [pattern, to] in &few_shot.text_replace {
+            let pattern = Regex::new(pattern).map_err(|error| self.wrong(error.to_string(), "correct the pattern"))?;
+            text = pattern.replace_all(&text, to.as_str()).into_owned();
+        }
+        Ok(text)
+    }
+
     /// The items of a split's rows under one of the task's sources. Errors name the row's place and the field.
     pub fn items(&self, source: &Source, split: &str, rows: Vec<Row>) -> Result<Vec<Item>, TaskError> {
         let environment = super::template::bare();
@@ -101,6 +113,9 @@ impl Reading<'_> {
     /// The rows in a row.
     fn parts(&self, row: Row) -> Result<Vec<Map<String, Json>>, TaskError> {
         let Row { place, mut fields } = row;
+        let odd: Vec<(String, Json)> =
+            fields.iter().filter_map(|(name, value)| Some((plain_name(name)?, value.clone()))).collect();
+        fields.extend(odd);
         let Some(column) = &self.source.rows else { return Ok(vec![fields]) };
         let Some(Json::Array(parts)) = fields.remove(column) else {
             return Err(self.wrong(&place, format!("column `{column}` is no list")));
@@ -156,6 +171,12 @@ impl Reading<'_> {
         let (group, cluster) = (known("group"), known("cluster"));
         Ok(Some(Item { id, cluster, group, fields }))
     }
+}
+
+/// A column's name as expressions can say it, where they cannot say its own.
+fn plain_name(name: &str) -> Option<String> {
+    let plain: String = name.chars().map(|letter| if letter.is_alphanumeric() { letter } else { '_' }).collect();
+    (plain != name).then_some(plain)
 }
 
 fn value_of(

@@ -1,7 +1,7 @@
 //! Scores of log-likelihoods.
 //!
 //! **Formula.** `acc`: `argmax_i ℓ_i = right`, the first of equal ones. `acc_norm`: the same for `ℓ_i / b_i`, `b_i` the
-//! bytes of choice `i` without what stands before it. `mc1`: whether the argmax is true. `mc2`: `Σ_true e^{ℓ_i} / Σ e^{ℓ_i}`.
+//! characters of choice `i` without what stands before it. `mc1`: whether the argmax is true. `mc2`: `Σ_true e^{ℓ_i} / Σ e^{ℓ_i}`.
 //! Bits per byte: `-ℓ / (ln 2 · bytes)`, over documents the ratio of the sums.
 //!
 //! **Source.** Gao et al., lm-evaluation-harness (`acc`, `acc_norm`); Lin 2021 (arXiv 2109.07958) for mc1 and mc2; Gao 2020
@@ -68,9 +68,12 @@ impl Task {
         if choices.len() != log_probs.len() {
             return failed("there are not as many log-likelihoods as choices");
         }
-        let by_byte: Vec<f64> =
-            log_probs.iter().zip(&choices).map(|(log_prob, choice)| log_prob / choice.len().max(1) as f64).collect();
-        let (Some(likeliest), Some(by_length)) = (argmax(&log_probs), argmax(&by_byte)) else {
+        let by_character: Vec<f64> = log_probs
+            .iter()
+            .zip(&choices)
+            .map(|(log_prob, choice)| log_prob / choice.chars().count().max(1) as f64)
+            .collect();
+        let (Some(likeliest), Some(by_length)) = (argmax(&log_probs), argmax(&by_character)) else {
             return failed("a log-likelihood is no number");
         };
         let greedy: Vec<Option<bool>> = likelihoods.iter().map(|likelihood| likelihood.greedy).collect();

@@ -19,6 +19,7 @@ mod generated;
 mod item;
 mod likelihood;
 mod prompt;
+mod retrieval;
 mod scored;
 mod summarise;
 mod template;
@@ -34,6 +35,7 @@ pub use error::TaskError;
 pub use evaluate::Asked;
 pub use item::{Item, Row};
 pub use prompt::{Exemplars, Options, Resolved};
+pub use retrieval::Retrieval;
 pub use scored::Scored;
 pub use summarise::summarise;
 

@@ -12,7 +12,6 @@ pub(super) const PREAMBLE: &str = "prompt.preamble";
 pub(super) const ITEM: &str = "prompt.item";
 pub(super) const ANSWER: &str = "prompt.answer";
 pub(super) const CONTINUATION: &str = "prompt.continuation";
-pub(super) const TEXT: &str = "few_shot.text";
 
 /// Steps that one template may take: none of a task comes near, and none of a user's can hang a run.
 const FUEL: u64 = 1_000_000;
@@ -65,13 +64,12 @@ pub(super) fn bare() -> Environment<'static> {
 pub(super) fn environment(origin: &str, definition: &Definition) -> Result<Environment<'static>, TaskError> {
     let mut environment = bare();
     let prompt = &definition.prompt;
-    let mut templates = vec![
+    let templates = vec![
         (PREAMBLE, prompt.preamble.clone()),
         (ITEM, prompt.item.clone()),
         (ANSWER, prompt.answer.clone()),
         (CONTINUATION, prompt.continuation.clone()),
     ];
-    templates.extend(definition.few_shot.text.clone().map(|text| (TEXT, text)));
     for (name, source) in templates {
         environment.add_template_owned(name, source).map_err(|error| TaskError {
             origin: origin.to_owned(),
@@ -107,11 +105,9 @@ impl Task {
             self.wrong(format!("{name}: {error}{causes}"), "use fields that every item has")
         };
         let template = self.environment.get_template(name).map_err(explain)?;
-        if more.is_empty() {
-            return template.render(Serde(fields)).map_err(explain);
-        }
         let mut fields = fields.clone();
         fields.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        fields.insert("names".into(), serde_json::json!(self.definition.names));
         template.render(Serde(&fields)).map_err(explain)
     }
 }
