@@ -4,6 +4,7 @@ mod actions;
 mod cli;
 mod commands;
 mod estimate;
+mod evaluations;
 mod machine;
 mod measure;
 mod models;
@@ -25,6 +26,8 @@ use crate::commands::bench_decode::DecodeBench;
 use crate::commands::bench_step::StepBench;
 
 fn main() -> ExitCode {
+    // Before anything else: this process may have been started to hold a model's program.
+    camelid_sandbox::enter_if_asked();
     let cli = Cli::parse();
     match dispatch(cli.command) {
         Ok(code) => code,
@@ -63,6 +66,11 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => return commands::run::run(&args),
         Command::Sweep(args) => return commands::sweep::run(&args),
+        Command::Evaluate(args) => return commands::evaluate::run(&args),
+        Command::Gate(args) => return commands::gate::run(&args),
+        Command::Compare(args) => commands::compare::run(&args)?,
+        Command::Contamination(args) => commands::contamination::run(&args)?,
+        Command::Sandbox(args) => return Ok(commands::sandbox::run(&args)),
         Command::Plan(args) => commands::plan::run(&args)?,
         Command::New(args) => commands::new::run(&args)?,
         Command::Pull(args) => {
@@ -75,7 +83,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
-        Command::Report { directory } => commands::report::run(&directory)?,
+        Command::Report { directory, judgements } => commands::report::run(&directory, judgements.as_deref())?,
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Generate(args) => commands::generate::run(&args)?,
         Command::Label(args) => commands::label::run(&args)?,

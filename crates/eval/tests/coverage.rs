@@ -5,6 +5,7 @@ use camelid_eval::statistics::clustered::clustered_mean;
 use camelid_eval::statistics::mean::{Mean, unpaired_difference};
 use camelid_eval::statistics::non_inferiority::{Verdict, of_answers};
 use camelid_eval::statistics::paired::{McNemar, paired_difference};
+use camelid_eval::statistics::paired_proportion::{Clustering, Pairs};
 use camelid_eval::statistics::power::{Design, paired_binary_variance};
 use camelid_eval::statistics::proportion::wilson;
 use camelid_eval::stream;
@@ -157,7 +158,8 @@ fn gate(random: &mut ChaCha8Rng, loss: f64) -> Verdict {
         only_base += u64::from(place < 0.06 + loss);
         only_tuned += u64::from(place > 0.94);
     }
-    of_answers(only_tuned, only_base, 1000, 0.03, 0.05).unwrap().verdict
+    let pairs = Pairs::of(only_tuned, only_base, 1000).unwrap();
+    of_answers(pairs, 0.03, 0.05, Clustering::NONE).unwrap().verdict
 }
 
 #[test]

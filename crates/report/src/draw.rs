@@ -10,7 +10,7 @@ use kuva::render::plots::Plot;
 use kuva::render::render::render_multiple;
 use kuva::render::theme::Theme;
 
-use crate::figure::{Axis, Bar, Figure, Histogram, Marks, Point, Scale, Series, Stroke, Whiskers};
+use crate::figure::{Axis, Bar, BarGroup, Figure, Histogram, Marks, Point, Scale, Series, Stroke, Whiskers};
 use crate::ticks::{linear_label, logarithmic_label};
 
 const WIDTH: f64 = 640.0;
@@ -30,6 +30,7 @@ pub(crate) fn svg(figure: &Figure, name: &str) -> String {
     let plots = match &figure.marks {
         Marks::Series(series) => drawing.series(series),
         Marks::Bars(bars) => drawing.bars(bars),
+        Marks::Groups { groups, .. } => drawing.groups(groups),
         Marks::Histogram { sets, bins } => histogram(sets, *bins),
     };
     let head = format!(
@@ -163,6 +164,32 @@ impl Drawing<'_> {
         vec![Plot::Bar(plot)]
     }
 
+    fn groups(&self, groups: &[BarGroup]) -> Vec<Plot> {
+        let drawn =
+            |value: &Option<crate::figure::Measured>| value.filter(|measured| self.has_place(1.0, measured.value));
+        if !groups.iter().flat_map(|group| &group.values).any(|value| drawn(value).is_some()) {
+            return Vec::new();
+        }
+        let mut plot = BarPlot::new();
+        let mut errors = Vec::new();
+        for group in groups {
+            let bars = group.values.iter().enumerate().map(|(index, value)| {
+                // What was not measured keeps its place, without a bar.
+                let measured = drawn(value);
+                let (low, high) = measured.and_then(|measured| measured.interval).unwrap_or((f64::NAN, f64::NAN));
+                let value = measured.map_or(0.0, |measured| measured.value);
+                let arm = |length: f64| if length.is_finite() { length.max(0.0) } else { 0.0 };
+                errors.push((arm(value - low), arm(high - value)));
+                (value, colour(index))
+            });
+            plot = plot.with_group(plain(&group.label), bars.collect::<Vec<_>>());
+        }
+        if errors.iter().any(|&(low, high)| low > 0.0 || high > 0.0) {
+            plot = plot.with_asymmetric_error(errors).with_error_color("currentColor");
+        }
+        vec![Plot::Bar(plot)]
+    }
+
     fn layout(&self, plots: &[Plot], marks: &Marks) -> Layout {
         let mut layout = Layout::auto_from_plots(plots);
         let (x_format, y_format) = (labels(self.x.scale, layout.x_range), labels(self.y.scale, layout.y_range));
@@ -174,7 +201,7 @@ impl Drawing<'_> {
             .with_y_label(plain(&self.y.label))
             .with_x_label_overlap(AxisLabelOverlap::Thin)
             .with_y_tick_format(y_format);
-        if !matches!(marks, Marks::Bars(_)) {
+        if !matches!(marks, Marks::Bars(_) | Marks::Groups { .. }) {
             layout = layout.with_x_tick_format(x_format);
         }
         if self.x.scale == Scale::Logarithmic {
@@ -232,6 +259,9 @@ fn legend(marks: &Marks) -> Vec<LegendEntry> {
             })
             .collect(),
         Marks::Bars(_) => Vec::new(),
+        Marks::Groups { series, .. } => {
+            series.iter().enumerate().map(|(index, name)| entry((index, name, LegendShape::Rect, false))).collect()
+        }
         Marks::Histogram { sets, .. } => {
             sets.iter().enumerate().map(|(index, (name, _))| entry((index, name, LegendShape::Rect, false))).collect()
         }

@@ -128,6 +128,20 @@ pub struct Bar {
     pub interval: Option<(f64, f64)>,
 }
 
+/// Bars side by side: a label and, for each series, its value; none where it was not measured.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BarGroup {
+    pub label: String,
+    pub values: Vec<Option<Measured>>,
+}
+
+/// A value with its lowest and highest plausible one.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Measured {
+    pub value: f64,
+    pub interval: Option<(f64, f64)>,
+}
+
 /// What is drawn between the axes.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -136,6 +150,8 @@ pub enum Marks {
     Series(Vec<Series>),
     /// A bar for each label; the x axis names what the labels are.
     Bars(Vec<Bar>),
+    /// A group of bars for each label, one for each named series.
+    Groups { series: Vec<String>, groups: Vec<BarGroup> },
     /// How often values fall into each of about so many equal parts of their range, for each named set of values.
     Histogram { sets: Vec<(String, Vec<f64>)>, bins: usize },
 }
@@ -170,6 +186,16 @@ impl Figure {
                     .map(|bar| vec![Cell::text(&bar.label), Cell::measured(bar.value, bar.interval)])
                     .collect(),
             },
+            Marks::Groups { series, groups } => {
+                let columns = std::iter::once(self.x.label.clone()).chain(series.iter().cloned()).collect();
+                let cell = |value: &Option<Measured>| {
+                    value.map_or(Cell::Missing, |measured| Cell::measured(measured.value, measured.interval))
+                };
+                let row = |group: &BarGroup| {
+                    std::iter::once(Cell::text(&group.label)).chain(group.values.iter().map(cell)).collect()
+                };
+                Table { caption: String::new(), columns, rows: groups.iter().map(row).collect() }
+            }
             Marks::Histogram { sets, bins } => {
                 let counted = Histogram::of(sets, *bins);
                 let mut columns = vec![self.x.label.clone()];

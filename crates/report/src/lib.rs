@@ -21,7 +21,7 @@ pub mod statistics;
 mod table;
 mod ticks;
 
-pub use figure::{Axis, Bar, Figure, Marks, Point, Scale, Series, Stroke, Whiskers};
+pub use figure::{Axis, Bar, BarGroup, Figure, Marks, Measured, Point, Scale, Series, Stroke, Whiskers};
 pub use number::format_number;
 pub use page::{Block, Fact, Page, PageError, Section};
 pub use table::{Cell, Table};

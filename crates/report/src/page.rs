@@ -49,6 +49,16 @@ pub enum Block {
         summary: String,
         text: String,
     },
+    /// Text as it is, in view.
+    Text {
+        label: String,
+        text: String,
+    },
+    /// Other blocks, folded up.
+    Folded {
+        summary: String,
+        blocks: Vec<Block>,
+    },
 }
 
 /// A heading with what stands below it.
@@ -99,10 +109,13 @@ struct ShownSection<'a> {
 
 impl<'a> ShownSection<'a> {
     fn of(index: usize, section: &'a Section) -> Self {
-        let block =
-            |(place, block): (usize, &'a Block)| ShownBlock::of(&format!("figure-{}-{}", index + 1, place + 1), block);
-        Self { heading: &section.heading, blocks: section.blocks.iter().enumerate().map(block).collect() }
+        Self { heading: &section.heading, blocks: shown(&format!("figure-{}", index + 1), &section.blocks) }
     }
+}
+
+/// Figures are named for their place, which `name` begins.
+fn shown<'a>(name: &str, blocks: &'a [Block]) -> Vec<ShownBlock<'a>> {
+    blocks.iter().enumerate().map(|(place, block)| ShownBlock::of(&format!("{name}-{}", place + 1), block)).collect()
 }
 
 #[derive(Serialize)]
@@ -132,6 +145,14 @@ enum ShownBlock<'a> {
         summary: &'a str,
         text: &'a str,
     },
+    Text {
+        label: &'a str,
+        text: &'a str,
+    },
+    Folded {
+        summary: &'a str,
+        blocks: Vec<ShownBlock<'a>>,
+    },
 }
 
 impl<'a> ShownBlock<'a> {
@@ -151,6 +172,8 @@ impl<'a> ShownBlock<'a> {
                 }
             }
             Block::Raw { summary, text } => Self::Raw { summary, text },
+            Block::Text { label, text } => Self::Text { label, text },
+            Block::Folded { summary, blocks } => Self::Folded { summary, blocks: shown(name, blocks) },
         }
     }
 }

@@ -5,16 +5,22 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod bench_serve;
+mod comparison;
+mod evaluate;
 mod generation;
 mod judge;
+mod sandbox;
 
 use crate::recipe::MomentSpec;
 pub(crate) use bench_serve::BenchServeArgs;
+pub(crate) use comparison::{CompareArgs, ContaminationArgs, GateArgs};
+pub(crate) use evaluate::{EvaluateArgs, ExemplarChoice};
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
-    ServeArgs, WeightArgs,
+    ServeArgs, WeightArgs, WeightChoice,
 };
 pub(crate) use judge::{CertifyArgs, JudgeArgs, JudgeCommand, JudgeCompareArgs, LogProbChoice};
+pub(crate) use sandbox::SandboxArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,13 +61,35 @@ pub(crate) enum Command {
     /// Look inside data, a batch, a model or a run
     #[command(subcommand)]
     Inspect(Inspect),
-    /// Write what a run did as a page: report.html in its directory
+    /// Write what a run did or an evaluation found as a page: report.html in its directory
     ///
     /// Every run writes it when it ends; this one also serves runs that go on.
     Report {
-        /// The run directory, or that of one stage
+        /// The run directory, that of one stage, or that of an evaluation
         directory: PathBuf,
+        /// Of an evaluation: a file of judgements to count win rates from, with rows of `preference` (1 to 2) and `generator_2`
+        #[arg(long, value_name = "FILE")]
+        judgements: Option<PathBuf>,
     },
+    /// Ask a model the items of benchmarks and score its answers
+    ///
+    /// Every score stands beside its interval and the share of answers that could be read; below 90 % it is void and the exit code is 1.
+    /// Scores of different axes are not averaged. The same command goes on where an interrupted one stopped.
+    Evaluate(EvaluateArgs),
+    /// Compare evaluations on the items they share: differences with intervals, tests, and what they could have found
+    ///
+    /// Right and wrong are compared with McNemar's test, other scores with Student's or by permutation; items that come in groups are
+    /// taken as groups. P-values hold for all tasks together (Holm).
+    Compare(CompareArgs),
+    /// Check that a tuned model kept its abilities; exits with code 1 if that is not shown
+    ///
+    /// Kept: the loss is shown to be below the margin. Lost: it is above. Not shown: there are too few items to tell, and how many
+    /// are needed is said. Scores do not count where fewer than 90 % of the answers can be read.
+    Gate(GateArgs),
+    /// Look for test items in the data that a model was tuned on
+    ///
+    /// A test item is leaked if 13 of its words in a row stand in the data. Compare, gate and report show what is found.
+    Contamination(ContaminationArgs),
     /// Talk to a model in the terminal
     Chat(ChatArgs),
     /// Answer a file of prompts, with a model here or any OpenAI-compatible server
@@ -77,6 +105,10 @@ pub(crate) enum Command {
     Judge(JudgeCommand),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
     Score(ScoreArgs),
+    /// Run Python that a model wrote where it can do no harm
+    ///
+    /// Namespaces, a private root, Landlock, seccomp and limits around `python3 -I`; Linux only.
+    Sandbox(SandboxArgs),
     /// Measure what this machine reaches
     #[command(subcommand)]
     Bench(Bench),

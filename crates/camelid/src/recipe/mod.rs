@@ -26,7 +26,7 @@ pub(crate) use resolve::{Objective, Plan, Stage, StagePlan, resolve};
 pub(crate) use reward::RewardPlan;
 pub(crate) use rewards::{ModelPlan, RewardSpec, TermKind, TermPlan, needs_expected, resolve_rewards};
 pub(crate) use rollout::{Company, RolloutServerPlan};
-pub(crate) use sources::{DataSource, resolve_sources};
+pub(crate) use sources::{DataSource, resolve_sources, tuning_files};
 pub(crate) use spec::{MomentSpec, Sources};
 pub(crate) use view::{plan_text, plan_view, stage_view, view};
 

@@ -59,6 +59,12 @@ pub(crate) struct PretrainingSpec {
     batch_size: Option<usize>,
 }
 
+impl PretrainingSpec {
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.data
+    }
+}
+
 /// A ppo stage, resolved.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PpoPlan {

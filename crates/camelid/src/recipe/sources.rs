@@ -7,6 +7,7 @@ use camelid_records::{Format, ReadOptions};
 use serde::Serialize;
 
 use super::RecipeError;
+use super::entry::StageEntry;
 use super::spec::{Source, SourceTable, Sources};
 
 /// A file of records and how to read it.
@@ -50,6 +51,21 @@ pub(crate) fn resolve_sources(
         return Err(RecipeError::new(place.to_owned(), what, "name at least one file"));
     }
     list.into_iter().map(|source| resolve_source(recipe, place, key, source)).collect()
+}
+
+/// All files that a recipe's stages train on, held-out ones excepted.
+pub(crate) fn tuning_files(recipe: &Path) -> Result<Vec<PathBuf>, RecipeError> {
+    let spec = super::read(recipe, &[])?;
+    let mut files = Vec::new();
+    for (index, stage) in spec.stage.iter().enumerate() {
+        let StageEntry::Tuning(stage) = stage else { continue };
+        let place = format!("{}, stage {}", recipe.display(), index + 1);
+        let pretraining = stage.pretraining.as_ref().map(super::ppo::PretrainingSpec::sources);
+        for sources in std::iter::once(&stage.data).chain(pretraining) {
+            files.extend(resolve_sources(recipe, &place, "data", sources)?.into_iter().map(|source| source.path));
+        }
+    }
+    Ok(files)
 }
 
 fn resolve_source(recipe: &Path, place: &str, key: &str, source: Source) -> Result<DataSource, RecipeError> {

@@ -64,10 +64,7 @@ fn file_name(path: &Path) -> String {
 fn write(directory: &Path, sections: Vec<Section>) -> anyhow::Result<PathBuf> {
     let page = Page { title: directory.display().to_string(), lead: "What this run did.".into(), sections };
     let path = directory.join("report.html");
-    let temporary = directory.join(".report.html.writing");
-    std::fs::write(&temporary, page.html()?)
-        .and_then(|()| std::fs::rename(&temporary, &path))
-        .with_context(|| format!("{} cannot be written", path.display()))?;
+    super::write_page(&page, &path)?;
     Ok(path)
 }
 

@@ -10,11 +10,13 @@ pub mod bootstrap;
 pub mod bradley_terry;
 pub mod clustered;
 mod distribution;
+pub(crate) use distribution::normal_quantile;
 pub mod logistic;
 pub mod mean;
 pub mod multiplicity;
 pub mod non_inferiority;
 pub mod paired;
+pub mod paired_proportion;
 pub mod power;
 pub mod proportion;
 
