@@ -13,6 +13,9 @@ use serde_json::{Value as Json, json};
 
 use super::{Loaded, text_table};
 
+/// The difference that needed items are for where nobody says another.
+pub(crate) const EFFECT: f64 = 0.02;
+
 /// All tasks of all comparisons.
 pub(crate) struct Comparison<'l> {
     pub(crate) before: &'l Loaded,
@@ -175,7 +178,8 @@ impl<'l> Comparison<'l> {
             .collect();
         json!({
             "before": self.before.name, "confidence": CONFIDENCE, "power": self.design.power, "effect": self.effect,
-            "tasks": rows, "axes": axes, "notes": self.notes,
+            "tasks": rows, "axes": axes,
+            "notes": self.notes.iter().cloned().chain(self.rows.iter().flat_map(Row::notes)).collect::<Vec<_>>(),
         })
     }
 }
@@ -291,7 +295,8 @@ fn axes(rows: &[Row]) -> Vec<AxisRow> {
         .collect()
 }
 
-fn notes_on(before: &Loaded, after: &Loaded) -> Vec<String> {
+/// How two evaluations differ besides their scores.
+pub(super) fn notes_on(before: &Loaded, after: &Loaded) -> Vec<String> {
     let mut notes = Vec::new();
     let tasks = |one: &Loaded, other: &Loaded| -> Vec<String> {
         let missing = one.evaluation.tasks.iter().filter(|task| other.evaluation.task(&task.task).is_none());

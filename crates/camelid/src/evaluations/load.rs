@@ -56,12 +56,12 @@ pub(crate) fn load(directory: &Path) -> anyhow::Result<Loaded> {
     for task in &evaluation.tasks {
         let path = directory.join("items").join(format!("{}.jsonl", task.task));
         let read = parse_items(&path.display().to_string(), &task.task, &read(&path)?)?;
-        if read.len() != task.n {
+        let said = task.n.saturating_add(task.errors);
+        if read.len() != said {
             bail!(
-                "{}: holds {} items, {RESULTS} says {}\n  fix: run the evaluation again; the same command goes on where it stopped",
+                "{}: holds {} items, {RESULTS} says {said}\n  fix: run the evaluation again; the same command goes on where it stopped",
                 path.display(),
                 read.len(),
-                task.n
             );
         }
         items.insert(task.task.clone(), read);

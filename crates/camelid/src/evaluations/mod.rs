@@ -6,8 +6,8 @@ mod gates;
 mod load;
 mod text_table;
 
-pub(crate) use comparison::{Comparison, Row};
+pub(crate) use comparison::{Comparison, EFFECT, Row};
 pub(crate) use contamination::{Contamination, FILE as CONTAMINATION_FILE, Source};
-pub(crate) use gates::{GateRow, Gates, Margins, read_margins};
+pub(crate) use gates::{GateRow, Gates, Margins, NOT_PASSED, read_margin, read_margins};
 pub(crate) use load::{Loaded, is_evaluation, load};
 pub(crate) use text_table::text_table;

@@ -35,7 +35,7 @@ pub struct TaskResult {
     /// The ability: knowledge, mathematics, code.
     pub axis: String,
     pub metric: String,
-    /// Items.
+    /// Items with a score.
     pub n: usize,
     /// The mean score; none where no item has one.
     pub value: Option<f64>,
@@ -46,7 +46,7 @@ pub struct TaskResult {
     pub parsed: usize,
     pub truncated: usize,
     pub empty: usize,
-    /// Items without an answer, as the engine failed.
+    /// Items without a score, as the engine failed.
     pub errors: usize,
     /// The value if all answers that could not be read were wrong, and if all were right.
     #[serde(default)]
@@ -56,6 +56,18 @@ pub struct TaskResult {
     /// Parts of the task, such as subjects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
+    /// Other figures of the same answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secondary: Vec<Secondary>,
+}
+
+/// Another figure of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Secondary {
+    pub metric: String,
+    pub value: f64,
+    #[serde(default)]
+    pub interval: Option<[f64; 2]>,
 }
 
 /// A part of a task.

@@ -8,5 +8,5 @@ mod evaluation;
 mod item;
 
 pub use error::ResultsError;
-pub use evaluation::{Evaluation, Group, Model, TaskResult};
+pub use evaluation::{Evaluation, Group, Model, Secondary, TaskResult};
 pub use item::{Extraction, Item, Status, parse_items};
