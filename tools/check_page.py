@@ -50,16 +50,17 @@ def show(page, folder):
 
 
 def asked_for(log, page):
-    """Addresses of all requests in Chromium's log, but the page itself."""
+    """Addresses that the page asked for, from Chromium's log; what the browser wants for itself has no origin there."""
     text = log.read_text(encoding="utf-8")
     try:
         events = json.loads(text)["events"]
     except json.JSONDecodeError:
         # A browser that ends quickly may not close its log's brackets.
         events = json.loads(text.rstrip().rstrip(",") + "]}")["events"]
-    urls = {event.get("params", {}).get("url") for event in events}
+    starts = [event["params"] for event in events if "initiator" in event.get("params", {})]
+    urls = {start.get("url", "") for start in starts if start["initiator"] != "not an origin"}
     own = page.resolve().as_uri()
-    return sorted(url for url in urls if url and not url.startswith(INSIDE) and url.split("#")[0] != own)
+    return sorted(url for url in urls if not url.startswith(INSIDE) and url.split("#")[0] != own)
 
 
 class Contents(html.parser.HTMLParser):

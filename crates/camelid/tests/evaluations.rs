@@ -153,6 +153,25 @@ fn leaks_are_found_and_follow_the_evaluation() {
     );
 }
 
+/// `cargo test -p camelid --test evaluations -- --ignored browser`
+#[test]
+#[ignore = "needs python3 and a Chromium"]
+fn pages_are_quiet_in_a_browser() {
+    let workshop = workshop();
+    workshop.succeed(&["report", "base"]);
+    workshop.succeed(&["report", "tuned", "--against", "base"]);
+    workshop.run(&["gate", "base", "tuned", "--keep", "trivia=0.01,sums=0.05", "--report", "gate.html"]);
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/check_page.py");
+    let pages = ["base/report.html", "tuned/report.html", "gate.html"].map(|page| workshop.path(page));
+    let output = std::process::Command::new("python3").arg(script).arg("--self-test").args(pages).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    if let Ok(folder) = std::env::var("CAMELID_KEEP_PAGES") {
+        for page in ["base/report.html", "tuned/report.html", "gate.html"] {
+            std::fs::write(std::path::Path::new(&folder).join(page.replace('/', "-")), workshop.read(page)).unwrap();
+        }
+    }
+}
+
 #[test]
 fn pages_show_items_and_ask_nothing_of_a_network() {
     let workshop = workshop();
