@@ -37,7 +37,8 @@ pub(crate) enum Command {
     /// Run a recipe: every stage, from data to a model that loads elsewhere
     ///
     /// Everything lands in the run directory (runs/NAME). Run the same recipe again to go on where it stopped, also
-    /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130. Send SIGUSR1 to get a checkpoint now.
+    /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130, one whose
+    /// gate does not pass with code 3. Send SIGUSR1 to get a checkpoint now.
     Run(RunArgs),
     /// Run variants of recipes over seeds and report them together
     ///

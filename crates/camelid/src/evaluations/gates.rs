@@ -180,7 +180,7 @@ impl Gates {
     pub(crate) fn to_json(&self) -> Json {
         let rows: Vec<Json> = self.rows.iter().map(GateRow::to_json).collect();
         json!({
-            "passed": self.passed(), "before": self.names[0], "after": self.names[1], "alpha": self.design.alpha,
+            "passed": self.passed(), "sentence": self.sentence(), "before": self.names[0], "after": self.names[1], "alpha": self.design.alpha,
             "power": self.design.power, "notes": self.notes, "tasks": rows,
         })
     }
