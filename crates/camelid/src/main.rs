@@ -63,6 +63,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => return commands::run::run(&args),
         Command::Sweep(args) => return commands::sweep::run(&args),
+        Command::Evaluate(args) => return commands::evaluate::run(&args),
         Command::Gate(args) => return commands::gate::run(&args),
         Command::Compare(args) => commands::compare::run(&args)?,
         Command::Contamination(args) => commands::contamination::run(&args)?,

@@ -3,8 +3,8 @@
 //! A figure without its uncertainty is half a figure, and a score without its extraction rate may be about the
 //! extractor: [`extraction`] says how each answer was found, [`aggregation`] makes one answer of many, [`instructions`]
 //! checks what can be checked of a text, [`overlap`] compares words, [`judging`] scores judges and win rates,
-//! [`over_optimisation`] says where a proxy stops to help, and
-//! [`statistics`] gives every figure an interval and every comparison a test on the same items.
+//! [`over_optimisation`] says where a proxy stops to help, [`statistics`] gives every figure an interval and every comparison a
+//! test on the same items, and [`task`] makes requests of a benchmark's rows and figures of the replies.
 
 pub mod aggregation;
 pub mod comparison;
@@ -16,5 +16,6 @@ pub mod overlap;
 mod random;
 pub mod results;
 pub mod statistics;
+pub mod task;
 
 pub use random::stream;

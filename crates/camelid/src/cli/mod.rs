@@ -6,14 +6,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod bench_serve;
 mod comparison;
+mod evaluate;
 mod generation;
 
 use crate::recipe::MomentSpec;
 pub(crate) use bench_serve::BenchServeArgs;
 pub(crate) use comparison::{CompareArgs, ContaminationArgs, GateArgs};
+pub(crate) use evaluate::{EvaluateArgs, ExemplarChoice};
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
-    ServeArgs, WeightArgs,
+    ServeArgs, WeightArgs, WeightChoice,
 };
 
 const EXAMPLES: &str = "\
@@ -70,6 +72,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         judgements: Option<PathBuf>,
     },
+    /// Ask a model the items of benchmarks and score its answers
+    ///
+    /// Every score stands beside its interval and the share of answers that could be read; below 90 % it is void and the exit code is 1.
+    /// Scores of different axes are not averaged. The same command goes on where an interrupted one stopped.
+    Evaluate(EvaluateArgs),
     /// Compare evaluations on the items they share: differences with intervals, tests, and what they could have found
     ///
     /// Right and wrong are compared with McNemar's test, other scores with Student's or by permutation; items that come in groups are

@@ -12,6 +12,7 @@ pub(crate) mod completions;
 pub(crate) mod contamination;
 mod engine;
 mod ensemble;
+pub(crate) mod evaluate;
 mod examples;
 pub(crate) mod export;
 pub(crate) mod gate;

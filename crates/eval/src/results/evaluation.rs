@@ -56,12 +56,12 @@ pub struct TaskResult {
     /// Parts of the task, such as subjects.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
-    /// Other figures of the same answers.
+    /// Further figures of the same answers, such as `acc` beside `acc_norm`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secondary: Vec<Secondary>,
 }
 
-/// Another figure of a task.
+/// Another figure of the same answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Secondary {
     pub metric: String,

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Generated, Prompt};
@@ -84,17 +85,22 @@ impl ResponseCache {
 
     /// The answers under a key. What cannot be read counts as absent.
     pub fn get(&self, key: &str) -> Option<Generated> {
+        self.get_as(key).map(|generated| Generated { cached: true, ..generated })
+    }
+
+    /// As [`Self::get`], for a cache that holds something else than generated answers.
+    pub fn get_as<A: DeserializeOwned>(&self, key: &str) -> Option<A> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let &(start, length) = state.places.get(key)?;
         let mut line = vec![0; length];
         state.file.seek(SeekFrom::Start(start)).ok()?;
         state.file.read_exact(&mut line).ok()?;
-        let line: Line<Generated> = serde_json::from_slice(&line).ok()?;
-        Some(Generated { cached: true, ..line.generated })
+        let line: Line<A> = serde_json::from_slice(&line).ok()?;
+        Some(line.generated)
     }
 
     /// Keeps answers under a key.
-    pub fn put(&self, key: &str, generated: &Generated) -> Result<(), CacheError> {
+    pub fn put<A: Serialize>(&self, key: &str, generated: &A) -> Result<(), CacheError> {
         let wrong = |reason: String| {
             let fix = "make room for the cache; the answers themselves are not lost".to_owned();
             CacheError { path: self.path.clone(), reason, fix }

@@ -8,8 +8,8 @@ use camelid_model::{Generate, ModelError};
 use camelid_text::Text;
 
 use super::scheduler::{Limits, Scheduler};
-use crate::gather::Gathered;
-use crate::{Finish, Refusal, Request, TokenScore};
+use crate::gather::{Gathered, Sample};
+use crate::{Event, Finish, Refusal, Request, TokenScore};
 
 /// One sample of a request.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -37,6 +37,25 @@ pub fn answer_all(
     requests: Vec<Request>,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Vec<Vec<Answered>>, Unanswered> {
+    let mut answers: Vec<Vec<Answered>> = requests.iter().map(|_| Vec::new()).collect();
+    let mut done = 0;
+    answer_each(engine, text, limits, requests, &mut |index, samples| {
+        answers[index] = samples;
+        done += 1;
+        progress(done);
+    })?;
+    Ok(answers)
+}
+
+/// As [`answer_all`], but `done` gets a request's place and its samples as soon as all of them have ended, in any order:
+/// what has been answered is not lost when a later step fails.
+pub fn answer_each(
+    engine: &mut dyn Generate,
+    text: &Text,
+    limits: Limits,
+    requests: Vec<Request>,
+    done: &mut dyn FnMut(usize, Vec<Answered>),
+) -> Result<(), Unanswered> {
     for (index, request) in requests.iter().enumerate() {
         Scheduler::check(&limits, request).map_err(|refusal| Unanswered::Refused { index, refusal })?;
     }
@@ -49,7 +68,6 @@ pub fn answer_all(
         scheduler.submit(request, sink, Arc::new(AtomicBool::new(false)));
     }
     engine.open_cache(limits.cache_tokens, limits.context);
-    let mut done = 0;
     let outcome = loop {
         if scheduler.is_idle() {
             break Ok(());
@@ -58,21 +76,18 @@ pub fn answer_all(
             break Err(error);
         }
         for (index, event) in events.try_iter() {
+            let ends = matches!(event, Event::Done);
             // A failure is the step's error, which ends the loop.
             let _ = gathered[index].add(event);
-            done += usize::from(gathered[index].done);
+            if ends {
+                done(index, std::mem::take(&mut gathered[index]).samples.into_iter().map(answered).collect());
+            }
         }
-        progress(done);
     };
     engine.close_cache();
-    outcome?;
-    let answers = gathered.into_iter().map(|gathered| {
-        let answered = gathered.samples.into_iter().map(|sample| Answered {
-            text: sample.text,
-            tokens: sample.scores,
-            finish: sample.finish,
-        });
-        answered.collect()
-    });
-    Ok(answers.collect())
+    Ok(outcome?)
+}
+
+fn answered(sample: Sample) -> Answered {
+    Answered { text: sample.text, tokens: sample.scores, finish: sample.finish }
 }

@@ -13,7 +13,7 @@ mod scheduler;
 mod service;
 mod tail;
 
-pub use answers::{Answered, Unanswered, answer_all};
+pub use answers::{Answered, Unanswered, answer_all, answer_each};
 pub use beams::{BeamError, BeamSearch, EarlyStopping, Hypothesis, beam_search};
 pub use scheduler::{Limits, Scheduler};
 pub use service::{Engine, EngineService};

@@ -21,6 +21,22 @@ impl Forest {
         builder.finish()
     }
 
+    /// As [`Self::from_sequences`], without the rows that predict nothing: the last token of a sequence is scored but, unless
+    /// another sequence goes on with it, never computed. What is scored is the same, bit for bit; there is nothing that a
+    /// scalar head could read, so `ends` is empty. For answers of a token or two after a shared prompt this saves most of
+    /// their rows.
+    pub fn scored(sequences: &[&Encoded]) -> Self {
+        let without_last = |sequence: &&Encoded| {
+            let mut tokens = sequence.tokens.clone();
+            tokens.pop();
+            Encoded { tokens, ..Encoded::default() }
+        };
+        let computed: Vec<Encoded> = sequences.iter().map(without_last).collect();
+        let mut builder = Builder::default();
+        builder.add(&computed.iter().collect::<Vec<_>>(), sequences);
+        Self { ends: Vec::new(), ..builder.finish() }
+    }
+
     /// No sharing: each sequence is a root run of its own.
     pub fn dense(sequences: &[&Encoded]) -> Self {
         let mut builder = Builder::default();
@@ -46,6 +62,11 @@ struct Builder {
 
 impl Builder {
     fn add_group(&mut self, group: &[&Encoded]) {
+        self.add(group, group);
+    }
+
+    /// Rows for the tokens of `group`, targets for those of `scored`, which may have one token more each.
+    fn add(&mut self, group: &[&Encoded], scored: &[&Encoded]) {
         let first_branch = self.forest.branches;
         self.forest.branches += group.len() as u32;
         // For each sequence of the group, the rows of its tokens.
@@ -65,7 +86,7 @@ impl Builder {
             }
             push_children(&mut stack, group, members, end, Some(index));
         }
-        for (branch, (sequence, rows)) in group.iter().zip(&rows).enumerate() {
+        for (branch, (sequence, rows)) in scored.iter().zip(&rows).enumerate() {
             let branch = first_branch + branch as u32;
             // The first token has nothing before it that could predict it.
             let predicted = sequence.tokens.iter().zip(&sequence.weights).skip(1);
@@ -156,6 +177,17 @@ mod tests {
         assert_eq!(forest.tokens, [1, 2, 3, 4, 1, 2, 3]);
         assert_eq!(forest.branches, 3);
         assert_eq!(Forest::dense(&[&a, &b, &c]).tokens, [1, 2, 3, 1, 2, 4, 1, 2, 3]);
+    }
+
+    #[test]
+    fn scoring_leaves_out_the_rows_that_predict_nothing() {
+        let (a, b, c) = (sequence(&[1, 2, 3]), sequence(&[1, 2, 4]), sequence(&[1, 2, 3, 5]));
+        let forest = Forest::scored(&[&a, &b, &c]);
+        assert_eq!(forest.tokens, [1, 2, 3], "3 is kept for the sequence that goes on with 5");
+        let targets: Vec<_> = forest.targets.iter().map(|t| (t.row, t.token, t.branch)).collect();
+        assert_eq!(targets, [(1, 3, 0), (1, 4, 1), (1, 3, 2), (2, 5, 2)]);
+        assert_eq!((forest.branches, &forest.ends[..]), (3, &[][..]));
+        assert_eq!(Forest::scored(&[&sequence(&[7])]).targets, []);
     }
 
     #[test]

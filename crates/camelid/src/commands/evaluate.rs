@@ -1,0 +1,261 @@
+//! `camelid evaluate`: benchmarks, asked of a model here or behind a server.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail, ensure};
+use camelid_eval::results::{Evaluation, Model};
+use camelid_eval::task::{
+    Answerer, Asked, Exemplars, Format, Options, Resolved, Scoring, Task, builtin, builtin_names,
+};
+use camelid_generate::client::{Generator, RemoteGenerator, RemoteSettings};
+use camelid_model::{LoadedModel, Transformer, TransformerOptions, Tuning};
+use camelid_text::Text;
+use serde_json::{Map, Value as Json, json};
+
+use crate::cli::{EvaluateArgs, ExemplarChoice, WeightChoice};
+use crate::evaluations::{
+    Cached, Local, Pace, Remote, Store, TaskData, objections, read_task_data, summary, text_table,
+};
+use crate::{machine, models};
+
+/// Holds the key of a server that is asked.
+const KEY_VARIABLE: &str = "OPENAI_API_KEY";
+
+/// A task that is to be asked.
+struct Planned {
+    task: Task,
+    data: TaskData,
+    resolved: Resolved,
+}
+
+pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
+    if args.list {
+        print!("{}", list()?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (flag, value) in
+        [("--batch", args.batch), ("--batch-tokens", args.batch_tokens), ("--concurrency", args.concurrency)]
+    {
+        ensure!(value > 0, "{flag} is 0\n  fix: use a number from 1 up");
+    }
+    ensure!(args.limit != Some(0), "--limit is 0\n  fix: ask at least one item of each task");
+    ensure!(args.max_tokens != Some(0), "--max-tokens is 0\n  fix: allow at least one token");
+    let tasks = args.tasks.iter().map(|name| open_task(name)).collect::<anyhow::Result<Vec<Task>>>()?;
+    for (place, task) in tasks.iter().enumerate() {
+        let again = tasks[..place].iter().any(|earlier| earlier.name() == task.name());
+        ensure!(!again, "the task {} is named twice\n  fix: name it once", task.name());
+        // Found out before any model is loaded.
+        if matches!(task.definition.score, Scoring::Program { .. }) {
+            bail!(
+                "{}: its answers are programs, and there is no sandbox to run them in\n  fix: leave it out",
+                task.name()
+            );
+        }
+    }
+    let model = args.model.as_deref().unwrap_or_default();
+    let (mut answerer, identity, has_template, template) = match &args.server {
+        Some(url) => remote(args, url, model)?,
+        None => local(args, model)?,
+    };
+    let mut planned = Vec::new();
+    for task in tasks {
+        let resolved = task.resolve(&options(args), has_template)?;
+        let data = read_task_data(&task, &args.data, args.limit, resolved.few_shot)?;
+        ensure!(!data.items.is_empty(), "{}: its data has no items\n  fix: get the data again", task.name());
+        planned.push(Planned { task, data, resolved });
+    }
+    let head = Evaluation {
+        model: Model { name: model.to_owned(), identity: identity.clone() },
+        template,
+        options: described(args),
+        tasks: Vec::new(),
+    };
+    let mut store = Store::open(&args.out, head, args.restart)?;
+    for Planned { task, data, resolved } in &planned {
+        ask(&mut store, answerer.as_mut(), &identity, task, data, *resolved)?;
+    }
+    let named: Vec<&str> = planned.iter().map(|planned| planned.task.name()).collect();
+    let mut shown = store.evaluation.clone();
+    shown.tasks.retain(|task| named.contains(&task.task.as_str()));
+    if args.json {
+        print!("{}", shown.to_json());
+    } else if !shown.tasks.is_empty() {
+        print!("{}", summary(&shown));
+    }
+    eprintln!("written to {}", args.out.display());
+    let objections = objections(&shown);
+    for objection in &objections {
+        eprintln!("void: {objection}");
+    }
+    Ok(if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn ask(
+    store: &mut Store,
+    answerer: &mut dyn Answerer,
+    identity: &str,
+    task: &Task,
+    data: &TaskData,
+    resolved: Resolved,
+) -> anyhow::Result<()> {
+    let asked = Asked { task, items: &data.items, pool: &data.pool, texts: &data.texts, resolved };
+    let mut pace = Pace::new(task.name(), data.items.len());
+    let mut cached = Cached { inner: answerer, cache: &store.replies, identity: identity.to_owned(), found: 0 };
+    let (mut result, items) = asked.evaluate(&mut cached, None, &mut |ended, failed| pace.at(ended, failed))?;
+    let found = cached.found;
+    result.seconds = pace.finish();
+    if found > 0 {
+        eprintln!("{}: {found} replies of {} were there already", task.name(), data.items.len());
+    }
+    if matches!(task.definition.score, Scoring::Answers { .. }) {
+        let path = store.add_answers(task.name(), &items)?;
+        eprintln!("{}: {} answers for a judge in {}", task.name(), items.len(), path.display());
+        return Ok(());
+    }
+    store.add(result, &items)
+}
+
+/// A task of the program by name, or a file.
+fn open_task(name: &str) -> anyhow::Result<Task> {
+    if std::path::Path::new(name).extension().is_some_and(|extension| extension == "toml") {
+        let text = std::fs::read_to_string(name)
+            .with_context(|| format!("{name} cannot be read\n  fix: name a task file that is there"))?;
+        return Ok(Task::parse(name, &text)?);
+    }
+    let Some(task) = builtin(name) else {
+        let near = builtin_names()
+            .max_by(|one, other| strsim::jaro_winkler(one, name).total_cmp(&strsim::jaro_winkler(other, name)));
+        bail!(
+            "there is no task `{name}`\n  fix: did you mean `{}`? camelid evaluate --list shows all; a file's name ends in .toml",
+            near.unwrap_or_default()
+        );
+    };
+    Ok(task?)
+}
+
+fn options(args: &EvaluateArgs) -> Options {
+    Options {
+        few_shot: args.shots,
+        format: match (args.chat, args.plain) {
+            (true, _) => Some(Format::Chat),
+            (_, true) => Some(Format::Plain),
+            _ => None,
+        },
+        exemplars: match args.exemplars {
+            ExemplarChoice::Turns => Exemplars::Turns,
+            ExemplarChoice::OneTurn => Exemplars::OneTurn,
+        },
+        seed: args.seed,
+        max_tokens: args.max_tokens,
+    }
+}
+
+/// All that decides figures beside the model and the tasks.
+fn described(args: &EvaluateArgs) -> Map<String, Json> {
+    let Json::Object(mut options) = json!({
+        "limit": args.limit,
+        "shots": args.shots,
+        "format": options(args).format,
+        "exemplars": options(args).exemplars,
+        "seed": args.seed,
+        "max_tokens": args.max_tokens,
+        "temperature": 0,
+    }) else {
+        return Map::new();
+    };
+    if args.server.is_none() {
+        options
+            .insert("compute".into(), json!(format!("{:?}", machine::precision(args.machine.compute)).to_lowercase()));
+        options.insert(
+            "weights".into(),
+            json!(if args.weights.weights == WeightChoice::Int8 { "int8" } else { "computed" }),
+        );
+    }
+    options
+}
+
+/// The model that answers, what tells it from others, whether it has a chat template, and that template's hash.
+type Opened = (Box<dyn Answerer>, String, bool, Option<String>);
+
+fn local(args: &EvaluateArgs, model: &str) -> anyhow::Result<Opened> {
+    let loaded = models::open(model, &mut |line| eprintln!("{line}"))?;
+    ensure!(
+        !loaded.has_value_head(),
+        "{model} is a reward model\n  fix: evaluate it with camelid score and reports of its run"
+    );
+    let template = loaded.text.chat_template.as_ref();
+    let (has_template, template) =
+        (template.is_some(), template.map(|text| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()));
+    let text = Text::new(loaded.text.clone())?;
+    let mut identity = blake3::Hasher::new();
+    identity.update(weights_hash(&loaded)?.as_bytes()).update(&text.hash());
+    let setting = described(args);
+    for key in ["compute", "weights"] {
+        identity.update(setting[key].to_string().as_bytes());
+    }
+    let backend = machine::open(args.machine.compute, args.machine.threads);
+    let options = TransformerOptions { weights: args.weights.weights.into(), ..TransformerOptions::default() };
+    let engine = Transformer::new(backend, loaded, Tuning::Frozen, 0, options)?;
+    let mut local = Local {
+        engine,
+        text,
+        context: 0,
+        rows_at_once: args.batch_tokens,
+        samples: args.batch,
+        cache_tokens: args.cache_tokens,
+        prompt_tokens: 512,
+    };
+    local.context = args.context.unwrap_or(usize::MAX).min(local.positions());
+    ensure!(local.context > 1, "--context is {}\n  fix: allow at least as many tokens as a prompt has", local.context);
+    Ok((Box::new(local), identity.finalize().to_hex()[..32].to_owned(), has_template, template))
+}
+
+/// Of the architecture and all values, whatever file they come from.
+fn weights_hash(model: &LoadedModel) -> anyhow::Result<blake3::Hash> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(model.config.to_string().as_bytes());
+    let mut names = model.weights.names();
+    names.sort();
+    for name in names {
+        hasher.update(name.as_bytes());
+        let values = model.weights.load(&name)?;
+        let mut bytes = Vec::with_capacity(4 << 16);
+        for part in values.chunks(1 << 16) {
+            bytes.clear();
+            bytes.extend(part.iter().flat_map(|value| value.to_le_bytes()));
+            hasher.update(&bytes);
+        }
+    }
+    Ok(hasher.finalize())
+}
+
+fn remote(args: &EvaluateArgs, url: &str, model: &str) -> anyhow::Result<Opened> {
+    let key_variable = std::env::var_os(KEY_VARIABLE).filter(|key| !key.is_empty()).map(|_| KEY_VARIABLE.to_owned());
+    let settings = RemoteSettings {
+        concurrency: args.concurrency,
+        key_variable,
+        token_ids: true,
+        ..RemoteSettings::new(url, model)
+    };
+    let generator = RemoteGenerator::new(settings)?;
+    let identity = blake3::hash(generator.identity().as_bytes()).to_hex()[..32].to_owned();
+    // Whether there is a template the server knows; it says so itself when it is asked for a chat without one.
+    Ok((Box::new(Remote { generator }), identity, true, None))
+}
+
+fn list() -> anyhow::Result<String> {
+    let mut rows = vec![["task", "axis", "metric", "shots", "licence", ""].map(str::to_owned).to_vec()];
+    for name in builtin_names() {
+        let Some(task) = builtin(name) else { continue };
+        let definition = task?.definition;
+        rows.push(vec![
+            name.to_owned(),
+            definition.axis.name().to_owned(),
+            definition.score.metric().to_owned(),
+            definition.few_shot.count.to_string(),
+            definition.licence.clone(),
+            definition.title.clone(),
+        ]);
+    }
+    Ok(text_table(&rows))
+}
