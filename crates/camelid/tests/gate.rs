@@ -91,6 +91,138 @@ fn plans_say_what_a_gate_is_held_on() {
     assert!(!workshop.path("runs").exists());
 }
 
+const TASK: &str = r#"
+name = "letters"
+version = 1
+title = "The letter that a question ends with"
+axis = "reasoning"
+licence = "MIT"
+get = "write letters.jsonl into DATA"
+
+[[source]]
+evaluate = "test"
+files = { test = "letters.jsonl" }
+
+[prompt]
+item = "{{ question }}"
+answer = " {{ choices[answer] }}"
+
+[score]
+kind = "choices"
+metric = "acc"
+"#;
+
+/// An eval stage of the base model, one that tunes, one of the tuned model, and a gate.
+fn whole(workshop: &Workshop, evaluation: &str, gate: &str) {
+    workshop.write("letters.toml", TASK);
+    let rows = (0..40).map(|index| {
+        let row = serde_json::json!({"question": format!("Question {index}: which"), "choices": ["a", "b", "c"], "answer": index % 3});
+        row.to_string() + "\n"
+    });
+    std::fs::create_dir_all(workshop.path("tasks")).unwrap();
+    workshop.write("tasks/letters.jsonl", rows.collect::<String>());
+    let tuning = recipe("");
+    let (head, stage) = tuning.split_at(tuning.find("[[stage]]").unwrap());
+    let eval = format!("[[stage]]\nkind = \"eval\"\ntasks = [\"letters.toml\"]\ndata = \"tasks\"\n{evaluation}");
+    let gate = format!("[[stage]]\nkind = \"gate\"\n{gate}");
+    workshop.write("recipe.toml", format!("{head}{eval}model = \"base\"\n{stage}{eval}{gate}"));
+}
+
+fn read(workshop: &Workshop, name: &str) -> Json {
+    serde_json::from_str(&workshop.read(name)).unwrap()
+}
+
+#[test]
+fn a_recipe_evaluates_tunes_evaluates_and_decides() {
+    let workshop = Workshop::new();
+    whole(&workshop, "", "margin = 0.9\n");
+    let plan = workshop.succeed(&["plan", "recipe.toml"]);
+    assert!(
+        plan.contains("# letters          40 items")
+            && plan.contains("# before           stage 1\n# after            stage 3"),
+        "{plan}"
+    );
+    workshop.succeed(&["run", "recipe.toml"]);
+    let [base, tuned] = [1, 3].map(|stage| read(&workshop, &format!("runs/tiny/stage-{stage}-eval/results.json")));
+    assert_eq!((&base["tasks"][0]["task"], &base["tasks"][0]["n"]), (&"letters".into(), &40.into()));
+    assert_eq!(base["model"]["name"], "model");
+    assert!(tuned["model"]["name"].as_str().unwrap().contains("stage-2-sft"), "{tuned}");
+    assert_ne!(base["model"]["identity"], tuned["model"]["identity"]);
+    let gate = read(&workshop, "runs/tiny/stage-4-gate/gate.json");
+    assert_eq!((&gate["passed"], &gate["tasks"][0]["n"]), (&true.into(), &40.into()));
+    // The same figures as from the command line.
+    workshop.succeed(&[
+        "evaluate",
+        "model",
+        "--tasks",
+        "letters.toml",
+        "--data",
+        "tasks",
+        "--out",
+        "alone",
+        "--compute",
+        "f32",
+    ]);
+    assert_eq!(read(&workshop, "alone/results.json")["tasks"][0]["value"], base["tasks"][0]["value"]);
+    assert_eq!(workshop.read("alone/items/letters.jsonl"), workshop.read("runs/tiny/stage-1-eval/items/letters.jsonl"));
+    let page = workshop.read("runs/tiny/report.html");
+    for part in ["stage-1-eval: Evaluation", "stage-3-eval: Samples", "stage-4-gate: Gate", ": which"] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn a_gate_that_cannot_tell_is_tried_again_with_more_items() {
+    let workshop = Workshop::new();
+    whole(&workshop, "limit = 4\n", "margin = 0.3\n");
+    let output = workshop.run(&["run", "recipe.toml"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("4 items), margin 0.3: not shown; "), "{said}");
+    let tuned = workshop.read("runs/tiny/stage-2-sft/finished.json");
+    // More items and what may be lost: nothing is tuned again, and what was asked is not asked again.
+    let changes = ["--set", "stage.1.limit=30", "--set", "stage.3.limit=30", "--set", "stage.4.margin=0.9"];
+    let output = workshop.run(&[&["run", "recipe.toml"], &changes[..]].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("stage-2-sft is finished"), "{said}");
+    assert!(said.contains("replies of 30 were there already"), "{said}");
+    assert_eq!(workshop.read("runs/tiny/stage-2-sft/finished.json"), tuned);
+    assert_eq!(read(&workshop, "runs/tiny/stage-3-eval/results.json")["tasks"][0]["n"], 30);
+}
+
+/// All before anything is trained.
+#[test]
+fn evaluations_that_cannot_be() {
+    let workshop = Workshop::new();
+    for (evaluation, gate, expected) in [
+        ("limit = 0\n", "margin = 0.1\n", "recipe.toml, stage 1: `limit` is 0"),
+        ("limits = 1\n", "margin = 0.1\n", "did you mean `limit`?"),
+        ("shots = -1\n", "margin = 0.1\n", "invalid value: integer `-1`"),
+        ("", "keep = { leters = 0.1 }\n", "stage 4: `keep`: stage 1 does not evaluate `leters`"),
+        ("", "margin = 0.1\nafter = 2\n", "stage 4: `after`: stage 2 evaluates nothing in front of the gate"),
+        ("", "margin = 0.1\nbefore = 3\n", "stage 3 would be held against itself"),
+    ] {
+        whole(&workshop, evaluation, gate);
+        let said = workshop.fail(&["run", "recipe.toml"]);
+        assert!(said.contains(expected) && said.contains("\n  fix: "), "{evaluation}{gate}: {said}");
+    }
+    whole(&workshop, "", "margin = 0.1\n");
+    let text = workshop.read("recipe.toml");
+    for (from, to, expected) in [
+        ("letters.toml", "leters", "recipe.toml, stage 1: there is no task `leters`"),
+        ("data = \"tasks\"", "data = \"nowhere\"", "letters: there is no data in nowhere"),
+        ("model = \"base\"", "model = \"bass\"", "did you mean `base`?"),
+        ("model = \"base\"", "", "stage 4: there is no evaluation of the base model"),
+        ("tasks = [\"letters.toml\"]", "tasks = []", "`tasks` is an empty list"),
+        ("tasks = [\"letters.toml\"]", "tasks = [\"letters.toml\", \"letters.toml\"]", "letters is named twice"),
+    ] {
+        workshop.write("recipe.toml", text.replacen(from, to, 1));
+        let said = workshop.fail(&["run", "recipe.toml"]);
+        assert!(said.contains(expected) && said.contains("\n  fix: "), "{to}: {said}");
+    }
+    assert!(!workshop.path("runs").exists());
+}
+
 /// All before anything is trained.
 #[test]
 fn refusals() {

@@ -4,6 +4,7 @@
 //! it. To add one, copy `best_of_n`, and name it in [`ActionKind`], [`ActionSpec`] and [`SECTIONS`].
 
 mod best_of_n;
+mod eval;
 mod gate;
 mod stage;
 
@@ -29,17 +30,20 @@ pub(crate) use stage::{model_of, run};
 pub(crate) enum ActionKind {
     /// Answers to prompts, the best of which are kept, and what choosing them does to two rewards.
     BestOfN,
+    /// Benchmarks of a model.
+    Eval,
     /// Whether the abilities of the base model were kept, before the run goes on.
     Gate,
 }
 
 impl ActionKind {
-    pub(crate) const ALL: [Self; 2] = [Self::BestOfN, Self::Gate];
+    pub(crate) const ALL: [Self; 3] = [Self::BestOfN, Self::Eval, Self::Gate];
 
     /// As recipes and run directories call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BestOfN => "best-of-n",
+            Self::Eval => "eval",
             Self::Gate => "gate",
         }
     }
@@ -49,6 +53,7 @@ impl ActionKind {
         let map = MapAccessDeserializer::new(map);
         Ok(match self {
             Self::BestOfN => ActionSpec::BestOfN(Box::new(Deserialize::deserialize(map)?)),
+            Self::Eval => ActionSpec::Eval(Box::new(Deserialize::deserialize(map)?)),
             Self::Gate => ActionSpec::Gate(Box::new(Deserialize::deserialize(map)?)),
         })
     }
@@ -58,6 +63,7 @@ impl ActionKind {
 #[derive(Debug)]
 pub(crate) enum ActionSpec {
     BestOfN(Box<best_of_n::BestOfNSpec>),
+    Eval(Box<eval::EvalSpec>),
     Gate(Box<gate::GateSpec>),
 }
 
@@ -66,13 +72,14 @@ impl ActionSpec {
     pub(crate) fn resolve(&self, recipe: &Path, place: &str) -> Result<Arc<dyn Action>, RecipeError> {
         Ok(match self {
             Self::BestOfN(spec) => Arc::new(spec.resolve(recipe, place)?),
+            Self::Eval(spec) => Arc::new(spec.resolve(recipe, place)?),
             Self::Gate(spec) => Arc::new(spec.resolve(recipe, place)?),
         })
     }
 }
 
 /// What reports show of what each kind left in its directory; nothing in others'.
-const SECTIONS: [fn(&Path) -> Vec<Section>; 2] = [best_of_n::sections, gate::sections];
+const SECTIONS: [fn(&Path) -> Vec<Section>; 3] = [best_of_n::sections, eval::sections, gate::sections];
 
 /// What stages of all kinds here left in a directory.
 pub(crate) fn sections(directory: &Path) -> Vec<Section> {

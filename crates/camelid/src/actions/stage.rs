@@ -1,6 +1,6 @@
 //! What all stages that train nothing have in common: whether they are finished, and what they leave of themselves.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,8 @@ pub(crate) fn run(action: &dyn Action, setting: &Setting<'_>, restart: bool) -> 
     let place = directory.path().display();
     match read::<Started>(&directory.path().join(ACTION)) {
         Some(earlier) if earlier.run_hash != started.run_hash && action.is_done_anew() => {
-            clear(action, directory.path())?
+            // What it has drawn or asked is its own to use again.
+            remove(&directory.path().join(FINISHED))?;
         }
         Some(earlier) if earlier.run_hash != started.run_hash => bail!(
             "{place}: an earlier {kind} stage here had other settings, data or another model\n  fix: restore the recipe, set another \
@@ -94,7 +95,7 @@ fn clear(action: &dyn Action, directory: &Path) -> anyhow::Result<()> {
 }
 
 /// Removes a file or a folder, if it is there.
-fn remove(path: &PathBuf) -> anyhow::Result<()> {
+pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -1,6 +1,7 @@
 //! `camelid evaluate`: benchmarks, asked of a model here or behind a server.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use camelid_eval::results::{Evaluation, Model};
@@ -14,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::cli::{EvaluateArgs, ExemplarChoice, WeightChoice};
 use crate::evaluations::{
-    Cached, Local, Pace, Remote, Store, TaskData, objections, read_task_data, summary, text_table,
+    Cached, Local, Pace, Remote, Stoppable, Store, TaskData, objections, read_task_data, summary, text_table,
 };
 use crate::{machine, models};
 
@@ -33,50 +34,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         print!("{}", list()?);
         return Ok(ExitCode::SUCCESS);
     }
-    for (flag, value) in
-        [("--batch", args.batch), ("--batch-tokens", args.batch_tokens), ("--concurrency", args.concurrency)]
-    {
-        ensure!(value > 0, "{flag} is 0\n  fix: use a number from 1 up");
-    }
-    ensure!(args.limit != Some(0), "--limit is 0\n  fix: ask at least one item of each task");
-    ensure!(args.max_tokens != Some(0), "--max-tokens is 0\n  fix: allow at least one token");
-    let tasks = args.tasks.iter().map(|name| open_task(name)).collect::<anyhow::Result<Vec<Task>>>()?;
-    for (place, task) in tasks.iter().enumerate() {
-        let again = tasks[..place].iter().any(|earlier| earlier.name() == task.name());
-        ensure!(!again, "the task {} is named twice\n  fix: name it once", task.name());
-        // Found out before any model is loaded.
-        if matches!(task.definition.score, Scoring::Program { .. }) {
-            bail!(
-                "{}: its answers are programs, and there is no sandbox to run them in\n  fix: leave it out",
-                task.name()
-            );
-        }
-    }
-    let model = args.model.as_deref().unwrap_or_default();
-    let (mut answerer, identity, has_template, template) = match &args.server {
-        Some(url) => remote(args, url, model)?,
-        None => local(args, model)?,
-    };
-    let mut planned = Vec::new();
-    for task in tasks {
-        let resolved = task.resolve(&options(args), has_template)?;
-        let data = read_task_data(&task, &args.data, args.limit, resolved.few_shot)?;
-        ensure!(!data.items.is_empty(), "{}: its data has no items\n  fix: get the data again", task.name());
-        planned.push(Planned { task, data, resolved });
-    }
-    let head = Evaluation {
-        model: Model { name: model.to_owned(), identity: identity.clone() },
-        template,
-        options: described(args),
-        tasks: Vec::new(),
-    };
-    let mut store = Store::open(&args.out, head, args.restart)?;
-    for Planned { task, data, resolved } in &planned {
-        ask(&mut store, answerer.as_mut(), &identity, task, data, *resolved)?;
-    }
-    let named: Vec<&str> = planned.iter().map(|planned| planned.task.name()).collect();
-    let mut shown = store.evaluation.clone();
-    shown.tasks.retain(|task| named.contains(&task.task.as_str()));
+    let Some(shown) = evaluate(args, &AtomicBool::new(false))? else { return Ok(ExitCode::FAILURE) };
     if args.json {
         print!("{}", shown.to_json());
     } else if !shown.tasks.is_empty() {
@@ -90,29 +48,99 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     Ok(if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Asks every task and writes the directory; returns the figures of these tasks, or nothing if `stop` was set before the end.
+pub(crate) fn evaluate(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result<Option<Evaluation>> {
+    let tasks = open_tasks(args)?;
+    let model = args.model.as_deref().unwrap_or_default();
+    let (answerer, identity, has_template, template) = match &args.server {
+        Some(url) => remote(args, url, model)?,
+        None => local(args, model)?,
+    };
+    let mut answerer = Stoppable { inner: answerer, stop };
+    let mut planned = Vec::new();
+    for task in tasks {
+        let resolved = task.resolve(&options(args), has_template)?;
+        let data = data_of(&task, args, resolved.few_shot)?;
+        planned.push(Planned { task, data, resolved });
+    }
+    let head = Evaluation {
+        model: Model { name: model.to_owned(), identity: identity.clone() },
+        template,
+        options: described(args),
+        tasks: Vec::new(),
+    };
+    let mut store = Store::open(&args.out, head, args.restart)?;
+    for Planned { task, data, resolved } in &planned {
+        if !ask(&mut store, &mut answerer, &identity, task, data, *resolved)? {
+            return Ok(None);
+        }
+    }
+    let named: Vec<&str> = planned.iter().map(|planned| planned.task.name()).collect();
+    let mut shown = store.evaluation.clone();
+    shown.tasks.retain(|task| named.contains(&task.task.as_str()));
+    Ok(Some(shown))
+}
+
+/// The tasks, each once, and nothing that could not be asked: found out before any model is loaded.
+pub(crate) fn open_tasks(args: &EvaluateArgs) -> anyhow::Result<Vec<Task>> {
+    for (flag, value) in
+        [("--batch", args.batch), ("--batch-tokens", args.batch_tokens), ("--concurrency", args.concurrency)]
+    {
+        ensure!(value > 0, "{flag} is 0\n  fix: use a number from 1 up");
+    }
+    ensure!(args.limit != Some(0), "--limit is 0\n  fix: ask at least one item of each task");
+    ensure!(args.max_tokens != Some(0), "--max-tokens is 0\n  fix: allow at least one token");
+    let tasks = args.tasks.iter().map(|name| open_task(name)).collect::<anyhow::Result<Vec<Task>>>()?;
+    for (place, task) in tasks.iter().enumerate() {
+        let again = tasks[..place].iter().any(|earlier| earlier.name() == task.name());
+        ensure!(!again, "the task {} is named twice\n  fix: name it once", task.name());
+        if matches!(task.definition.score, Scoring::Program { .. }) {
+            bail!(
+                "{}: its answers are programs, and there is no sandbox to run them in\n  fix: leave it out",
+                task.name()
+            );
+        }
+    }
+    Ok(tasks)
+}
+
+/// The items of a task and what its exemplars come from.
+pub(crate) fn data_of(task: &Task, args: &EvaluateArgs, shots: usize) -> anyhow::Result<TaskData> {
+    let data = read_task_data(task, &args.data, args.limit, shots)?;
+    ensure!(!data.items.is_empty(), "{}: its data has no items\n  fix: get the data again", task.name());
+    Ok(data)
+}
+
+/// Whether it was asked to the end.
 fn ask(
     store: &mut Store,
-    answerer: &mut dyn Answerer,
+    answerer: &mut Stoppable<'_>,
     identity: &str,
     task: &Task,
     data: &TaskData,
     resolved: Resolved,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
+    let stop = answerer.stop;
     let asked = Asked { task, items: &data.items, pool: &data.pool, texts: &data.texts, resolved };
     let mut pace = Pace::new(task.name(), data.items.len());
     let mut cached = Cached { inner: answerer, cache: &store.replies, identity: identity.to_owned(), found: 0 };
     let (mut result, items) = asked.evaluate(&mut cached, None, &mut |ended, failed| pace.at(ended, failed))?;
     let found = cached.found;
     result.seconds = pace.finish();
+    // What was not asked would count as failed; what was is among the replies.
+    if stop.load(Ordering::Relaxed) {
+        return Ok(false);
+    }
     if found > 0 {
         eprintln!("{}: {found} replies of {} were there already", task.name(), data.items.len());
     }
     if matches!(task.definition.score, Scoring::Answers { .. }) {
         let path = store.add_answers(task.name(), &items)?;
         eprintln!("{}: {} answers for a judge in {}", task.name(), items.len(), path.display());
-        return Ok(());
+        return Ok(true);
     }
-    store.add(result, &items)
+    store.add(result, &items)?;
+    Ok(true)
 }
 
 /// A task of the program by name, or a file.

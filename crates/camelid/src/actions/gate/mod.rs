@@ -94,7 +94,7 @@ impl Gate {
         let stages = evaluations(plan, index);
         for (key, source) in [("before", &self.before), ("after", &self.after)] {
             if let Some(Source::Stage(number)) = source
-                && stages.iter().all(|(known, _)| known == number)
+                && stages.iter().all(|(known, _)| known != number)
             {
                 let known: Vec<String> = stages.iter().map(|(number, _)| number.to_string()).collect();
                 let fix = if known.is_empty() { "no stage".to_owned() } else { known.join(", ") };
