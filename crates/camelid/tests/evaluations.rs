@@ -209,8 +209,7 @@ fn refusals_name_what_is_wrong_and_its_remedy() {
     write_evaluation(&workshop, "other", "other", &[Planted::new("chess", "games", before.iter().copied())]);
     write_evaluation(&workshop, "short", "short", &[Planted::new("trivia", "knowledge", before.iter().copied())]);
     let items = workshop.read("short/items/trivia.jsonl");
-    workshop
-        .write("short/items/trivia.jsonl", items.lines().take(19).map(|line| format!("{line}\n")).collect::<String>());
+    workshop.write("short/items/trivia.jsonl", items.lines().take(19).collect::<Vec<_>>().join("\n"));
     write_evaluation(&workshop, "newer", "newer", &[Planted::new("trivia", "knowledge", before)]);
     let results = workshop.read("newer/results.json").replace("\"version\": 1", "\"version\": 2");
     workshop.write("newer/results.json", results);

@@ -1,6 +1,7 @@
 //! Evaluations against the first of them, on the items that both have.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anyhow::bail;
 use camelid_eval::comparison::{CONFIDENCE, Difference, Joined, join};
@@ -120,7 +121,7 @@ impl<'l> Comparison<'l> {
     pub(crate) fn to_text(&self) -> String {
         let mut text = format!("before: {} ({})\n", self.before.name, self.before.evaluation.model.name);
         for other in self.after {
-            text += &format!("after:  {} ({})\n", other.name, other.evaluation.model.name);
+            let _ = writeln!(text, "after:  {} ({})", other.name, other.evaluation.model.name);
         }
         for (side, other) in self.after.iter().enumerate() {
             let heading = [
@@ -149,11 +150,12 @@ impl<'l> Comparison<'l> {
             }
             text += "\n";
             if self.after.len() > 1 {
-                text += &format!("{}\n", other.name);
+                let _ = writeln!(text, "{}", other.name);
             }
             text += &text_table(&table);
         }
-        text += &format!(
+        let _ = write!(
+            text,
             "\nDifferences are after less before on the same items; p after Holm holds for all {} tests together. \
              A comparison of so many items detects the stated difference in {} % of cases; so many would be needed for {}.\n",
             self.rows.iter().filter(|row| row.adjusted.is_some()).count(),
@@ -161,7 +163,7 @@ impl<'l> Comparison<'l> {
             self.effect
         );
         for note in self.notes.iter().cloned().chain(self.rows.iter().flat_map(Row::notes)) {
-            text += &format!("note: {note}\n");
+            let _ = writeln!(text, "note: {note}");
         }
         text
     }

@@ -5,6 +5,7 @@ use camelid_eval::comparison::gate::{GateDesign, Outcome, gate};
 use camelid_eval::comparison::join;
 use camelid_eval::results::Extraction;
 use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
 
 use super::comparison::{difference_json, interval_words, notes_on, signed};
 use super::{Loaded, text_table};
@@ -151,23 +152,25 @@ impl Gates {
         let mut text = format!("before: {}\nafter:  {}\n\n", self.names[0], self.names[1]);
         text += &text_table(&table);
         let percent = self.design.alpha * 100.0;
-        text += &format!(
+        let _ = write!(
+            text,
             "\nKept: the loss is shown to be below the margin, one-sided at {percent} %; losses are bounded at the same level.\n"
         );
         for row in &self.rows {
             for objection in &row.outcome.objections {
-                text += &format!("objection: {}, {objection}\n", row.task);
+                let _ = writeln!(text, "objection: {}, {objection}", row.task);
             }
             if let Some(needed) = row.outcome.needed {
                 let power = self.design.power * 100.0;
-                text += &format!(
-                    "{}: {} items are too few; with {needed}, {power} % of gates would pass had nothing been lost\n",
+                let _ = writeln!(
+                    text,
+                    "{}: {} items are too few; with {needed}, {power} % of gates would pass had nothing been lost",
                     row.task, row.outcome.difference.count
                 );
             }
         }
         for note in &self.notes {
-            text += &format!("note: {note}\n");
+            let _ = writeln!(text, "note: {note}");
         }
         text + &self.sentence() + "\n"
     }
@@ -210,7 +213,7 @@ impl GateRow {
         );
         text += &needed.map_or_else(String::new, |needed| format!("; {needed} items would tell"));
         for objection in objections {
-            text += &format!("; {objection}");
+            let _ = write!(text, "; {objection}");
         }
         text
     }

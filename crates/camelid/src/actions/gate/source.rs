@@ -59,17 +59,12 @@ impl Source {
     pub(super) fn found(&self, recipe: &Path, place: &str, key: &str) -> Result<Self, RecipeError> {
         let Self::Directory(path) = self else { return Ok(self.clone()) };
         let beside = recipe.parent().unwrap_or(Path::new("")).join(path);
-        match [path.clone(), beside].into_iter().find(|candidate| is_evaluation(candidate)) {
-            Some(found) => Ok(Self::Directory(found)),
-            None => {
-                let what = format!("`{key}`: {} is no evaluation", path.display());
-                Err(RecipeError::new(
-                    place.to_owned(),
-                    what,
-                    "name a directory that camelid evaluate wrote, or an eval stage by its number",
-                ))
-            }
+        if let Some(found) = [path.clone(), beside].into_iter().find(|candidate| is_evaluation(candidate)) {
+            return Ok(Self::Directory(found));
         }
+        let what = format!("`{key}`: {} is no evaluation", path.display());
+        let fix = "name a directory that camelid evaluate wrote, or an eval stage by its number";
+        Err(RecipeError::new(place.to_owned(), what, fix))
     }
 
     /// The directory, in the run of `plan`.

@@ -44,7 +44,7 @@ pub(super) fn section(sides: &[&Loaded]) -> Section {
             found.map_or(Cell::Missing, |found| measured(found.value, found.interval.map(|(low, high)| [low, high])))
         };
         let tasks = by_side.iter().filter_map(|side| side.get(axis)).map(Vec::len).max().unwrap_or(0);
-        [Cell::text(*axis), Cell::Number(tasks as f64)].into_iter().chain(by_side.iter().map(cell)).collect()
+        [Cell::text(axis), Cell::Number(tasks as f64)].into_iter().chain(by_side.iter().map(cell)).collect()
     });
     let columns = ["ability", "tasks"].map(str::to_owned).into_iter().chain(names.iter().cloned()).collect();
     let caption = "From the scores of the items, with the error of their groups where they come in groups.".into();
