@@ -124,7 +124,12 @@ fn ask(
     let asked = Asked { task, items: &data.items, pool: &data.pool, texts: &data.texts, resolved };
     let mut pace = Pace::new(task.name(), data.items.len());
     let mut cached = Cached { inner: answerer, cache: &store.replies, identity: identity.to_owned(), found: 0 };
-    let (mut result, items) = asked.evaluate(&mut cached, None, &mut |ended, failed| pace.at(ended, failed))?;
+    let (mut result, items) = asked.evaluate(&mut cached, None, &mut |ended, failed| {
+        // What a stop leaves unasked has not failed.
+        if !stop.load(Ordering::Relaxed) {
+            pace.at(ended, failed);
+        }
+    })?;
     let found = cached.found;
     result.seconds = pace.finish();
     // What was not asked would count as failed; what was is among the replies.
