@@ -79,7 +79,8 @@ fn facts(loaded: &Loaded) -> Vec<Fact> {
         ("items", items.to_string()),
         ("time", format!("{seconds:.0} s")),
     ];
-    facts.extend(evaluation.options.iter().map(|(name, value)| {
+    // What was left to each task is null.
+    facts.extend(evaluation.options.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
         // Text without its quotes.
         (name.as_str(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }));
