@@ -83,7 +83,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
-        Command::Report { directory, judgements } => commands::report::run(&directory, judgements.as_deref())?,
+        Command::Report { directory, against, judgements } => {
+            commands::report::run(&directory, against.as_deref(), judgements.as_deref())?;
+        }
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Generate(args) => commands::generate::run(&args)?,
         Command::Label(args) => commands::label::run(&args)?,

@@ -43,7 +43,8 @@ pub(crate) enum Command {
     /// Run a recipe: every stage, from data to a model that loads elsewhere
     ///
     /// Everything lands in the run directory (runs/NAME). Run the same recipe again to go on where it stopped, also
-    /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130. Send SIGUSR1 to get a checkpoint now.
+    /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130, one whose
+    /// gate does not pass with code 3. Send SIGUSR1 to get a checkpoint now.
     Run(RunArgs),
     /// Run variants of recipes over seeds and report them together
     ///
@@ -67,7 +68,11 @@ pub(crate) enum Command {
     Report {
         /// The run directory, that of one stage, or that of an evaluation
         directory: PathBuf,
-        /// Of an evaluation: a file of judgements to count win rates from, with rows of `preference` (1 to 2) and `generator_2`
+        /// Of an evaluation: another one, such as that before tuning, which it is held against
+        #[arg(long, value_name = "DIR")]
+        against: Option<PathBuf>,
+        /// Of an evaluation: a file of judgements to count win rates from, with rows of `preference` (1 to 2) and `generator_2`;
+        /// judgements.jsonl in its directory when left out
         #[arg(long, value_name = "FILE")]
         judgements: Option<PathBuf>,
     },
@@ -81,10 +86,11 @@ pub(crate) enum Command {
     /// Right and wrong are compared with McNemar's test, other scores with Student's or by permutation; items that come in groups are
     /// taken as groups. P-values hold for all tasks together (Holm).
     Compare(CompareArgs),
-    /// Check that a tuned model kept its abilities; exits with code 1 if that is not shown
+    /// Check that a tuned model kept its abilities; exits with code 3 if that is not shown
     ///
     /// Kept: the loss is shown to be below the margin. Lost: it is above. Not shown: there are too few items to tell, and how many
-    /// are needed is said. Scores do not count where fewer than 90 % of the answers can be read.
+    /// are needed is said. Scores do not count where fewer than 90 % of the answers can be read. Exit codes: 0 if all is kept, 3 if
+    /// anything is lost or not shown, 1 if the gate could not be held, 2 for a wrong command line.
     Gate(GateArgs),
     /// Look for test items in the data that a model was tuned on
     ///

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
     let model = models::open(&plan.model, &mut report)?;
     let rate = measure::product_rate(&machine::open_precision(plan.compute, plan.threads));
     let mut stages = Vec::new();
-    for stage in &plan.stages {
+    for (index, stage) in plan.stages.iter().enumerate() {
         let text = Text::new(model.text.clone())?;
         stages.push(match stage {
             Stage::Tuning(stage) => {
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
                 let estimate = estimate_stage(&model, &plan, stage, &prepared, rate);
                 Outlook::Tuning { stage, prepared: Box::new(prepared), estimate }
             }
-            Stage::Action(action) => Outlook::Action(action.outlook(&text)?),
+            Stage::Action(action) => Outlook::Action(action.outlook(&plan, index, &text)?),
         });
     }
     if args.json {

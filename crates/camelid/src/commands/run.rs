@@ -28,6 +28,7 @@ use super::task::StageTask;
 use super::watch::Watch;
 use crate::actions::{self, Finish, Setting};
 use crate::cli::RunArgs;
+use crate::evaluations::NOT_PASSED;
 use crate::recipe::{self, Objective, Plan, Stage, StagePlan};
 use crate::report::over_optimisation::{self, LAWS};
 use crate::report::write_report;
@@ -62,7 +63,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let requests = listen()?;
     let mut model = plan.model.clone();
     for (index, stage) in plan.stages.iter().enumerate() {
-        let directory = stage_directory(&plan, index);
+        let directory = plan.stage_directory(index);
         if plan.stages.len() > 1 {
             eprintln!("stage {} of {}: {}", index + 1, plan.stages.len(), directory.display());
         }
@@ -70,12 +71,19 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             Stage::Tuning(stage) => stage.as_ref(),
             Stage::Action(action) => {
                 let opened = RunDirectory::open(&directory)?;
-                let setting = Setting { plan: &plan, model: &model, directory: &opened, requests: &requests };
+                let setting = Setting { plan: &plan, index, model: &model, directory: &opened, requests: &requests };
                 let finish = actions::run(action.as_ref(), &setting, args.restart)?;
                 report(&directory);
                 match finish {
                     Finish::Done => continue,
                     Finish::Stopped => return Ok(ExitCode::from(STOPPED)),
+                    Finish::NotPassed(why) => {
+                        if plan.stages.len() > 1 {
+                            report(&plan.directory);
+                        }
+                        eprintln!("error: {why}");
+                        return Ok(ExitCode::from(NOT_PASSED));
+                    }
                 }
             }
         };
@@ -109,14 +117,6 @@ fn report(directory: &Path) {
     match write_report(directory) {
         Ok(path) => eprintln!("the report is {}", path.display()),
         Err(error) => eprintln!("warning: no report: {error:#}"),
-    }
-}
-
-/// A run of one stage is its own directory; several have one each inside it.
-fn stage_directory(plan: &Plan, index: usize) -> PathBuf {
-    match plan.stages.len() {
-        1 => plan.directory.clone(),
-        _ => plan.directory.join(format!("stage-{}-{}", index + 1, plan.stages[index].kind())),
     }
 }
 

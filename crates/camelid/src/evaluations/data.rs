@@ -74,6 +74,18 @@ pub(crate) fn read(task: &Task, folder: &Path, limit: Option<usize>, resolved: &
     Ok(TaskData { items: spread(all, limit), pool, texts })
 }
 
+/// The files that [`read`] reads items and exemplars from; none where the data is not there.
+pub(crate) fn paths(task: &Task, folder: &Path) -> Vec<PathBuf> {
+    let Some(source) = task.definition.sources.iter().find(|source| is_there(source, &source.evaluate, folder)) else {
+        return Vec::new();
+    };
+    let splits = std::iter::once(&source.evaluate).chain(&task.definition.few_shot.split);
+    let patterns = splits.filter_map(|split| source.files.get(split));
+    let mut paths: Vec<PathBuf> = patterns.flat_map(|pattern| files(pattern, folder)).map(|(path, _)| path).collect();
+    paths.dedup();
+    paths
+}
+
 /// Every n-th item, so that all subjects of a sorted file are there.
 fn spread(items: Vec<Item>, limit: Option<usize>) -> Vec<Item> {
     let (count, Some(limit)) = (items.len(), limit) else { return items };

@@ -46,6 +46,17 @@ impl Plan {
     pub(crate) fn tuning(&self) -> impl Iterator<Item = &StagePlan> {
         self.stages.iter().filter_map(Stage::tuning)
     }
+
+    /// A run of one stage is its own directory; several have one each inside it.
+    pub(crate) fn stage_directory(&self, index: usize) -> PathBuf {
+        match self.stages.as_slice() {
+            [_] => self.directory.clone(),
+            stages => {
+                let kind = stages.get(index).map_or("", Stage::kind);
+                self.directory.join(format!("stage-{}-{kind}", index + 1))
+            }
+        }
+    }
 }
 
 /// A stage, resolved.
@@ -249,7 +260,14 @@ pub(crate) fn resolve(path: &Path, spec: &RecipeSpec) -> Result<Plan, RecipeErro
         })
         .collect::<Result<_, _>>()?;
     let compute = machine::precision(spec.compute);
-    Ok(Plan { name, model: spec.model.clone(), seed: spec.seed, compute, threads: spec.threads, directory, stages })
+    let plan =
+        Plan { name, model: spec.model.clone(), seed: spec.seed, compute, threads: spec.threads, directory, stages };
+    for (index, stage) in plan.stages.iter().enumerate() {
+        if let Stage::Action(action) = stage {
+            action.check(&plan, index, &format!("{place}, stage {}", index + 1))?;
+        }
+    }
+    Ok(plan)
 }
 
 fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Result<StagePlan, RecipeError> {

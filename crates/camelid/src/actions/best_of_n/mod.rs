@@ -19,7 +19,7 @@ use serde_json::{Value as Json, json};
 use super::{Action, ActionKind, Finish, Setting};
 use crate::commands::read_prompts::{Prompts, read_prompts};
 use crate::recipe::{
-    DataSource, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, resolve_rewards, resolve_sources,
+    DataSource, Plan, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, resolve_rewards, resolve_sources,
 };
 use crate::report::over_optimisation::{self, LAWS};
 
@@ -124,7 +124,7 @@ impl Action for BestOfN {
         json!(self)
     }
 
-    fn inputs(&self) -> Vec<PathBuf> {
+    fn inputs(&self, _setting: &Setting<'_>) -> Vec<PathBuf> {
         self.data.iter().map(|source| source.path.clone()).collect()
     }
 
@@ -132,7 +132,7 @@ impl Action for BestOfN {
         &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl", METRICS, DISTANCES, LAWS]
     }
 
-    fn outlook(&self, text: &Text) -> anyhow::Result<Vec<(String, String)>> {
+    fn outlook(&self, _plan: &Plan, _index: usize, text: &Text) -> anyhow::Result<Vec<(String, String)>> {
         let prompts = self.prompts(text)?.examples.len();
         let answers = prompts * self.samples;
         let fact = |name: &str, value: String| (name.to_owned(), value);
