@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use camelid_records::{
-    Dataset, PreferenceRecord, PreferenceSet, Provenance, Record, Reject, Role, condition_messages, conditioned, read,
-    read_preferences,
+    Dataset, PreferenceRecord, PreferenceSet, PromptRecord, Provenance, Record, Reject, condition_messages,
+    conditioned, read, read_preferences, read_prompts,
 };
 use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_all, pack};
 use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
@@ -146,7 +146,7 @@ impl Reader<'_> {
         Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
     }
 
-    /// Demonstrations as prompts with the answers that are expected; these may be missing unless they are needed.
+    /// Prompts with the answers that are expected; these may be missing unless they are needed.
     fn prompts(
         &mut self,
         sources: &[DataSource],
@@ -156,21 +156,32 @@ impl Reader<'_> {
     ) -> anyhow::Result<Vec<Example>> {
         let mut examples = Vec::new();
         for source in sources {
-            for record in self.read(source, report)? {
+            let set = read_prompts(&source.path, &source.read_options())?;
+            report(&counted(source, set.records.len(), set.format.name(), set.rejects.len()));
+            let repeated = set.repeated();
+            if repeated > 0 {
+                let path = source.path.display();
+                report(&format!("{path}: {repeated} records repeat the prompt of an earlier one and are kept"));
+            }
+            self.rows += set.records.len() + set.rejects.len();
+            self.rejects.extend(set.rejects);
+            for record in set.records {
                 let number = self.names.len() as u32;
                 let longest = self.stage.max_length.saturating_sub(answer_tokens);
-                match as_prompt(self.text, &record, longest, needs_expected) {
-                    Ok((tokens, prompt)) => {
+                match encode_prompt(self.text, &record, longest, needs_expected) {
+                    Ok(tokens) => {
                         let weights = vec![0.0; tokens.len()];
                         let sequences = vec![Encoded { tokens, weights, record: number }];
-                        self.names.push(record.provenance().to_string());
-                        examples.push(Example { sequences, label: Label::Prompt(Box::new(prompt)) });
+                        self.names.push(record.provenance.to_string());
+                        let PromptRecord { asked, expected, .. } = record;
+                        let label = Label::Prompt(Box::new(Prompt { asked, expected }));
+                        examples.push(Example { sequences, label });
                     }
                     Err((reason, fix)) => self.rejects.push(Reject {
-                        provenance: record.provenance().clone(),
                         reason,
                         fix: fix.to_owned(),
                         row: serde_json::to_string(&record).unwrap_or_default().chars().take(500).collect(),
+                        provenance: record.provenance,
                     }),
                 }
             }
@@ -313,35 +324,21 @@ impl Reader<'_> {
     }
 }
 
-/// A demonstration's prompt as tokens, at most so many, and its last answer as what is expected.
-fn as_prompt(
+/// A prompt as tokens, at most so many.
+fn encode_prompt(
     text: &Text,
-    record: &Record,
+    record: &PromptRecord,
     longest: usize,
     needs_expected: bool,
-) -> Result<(Vec<u32>, Prompt), (String, &'static str)> {
-    let (tokens, prompt) = match record {
-        Record::Conversation(conversation) => {
-            let (messages, expected) = match conversation.messages.split_last() {
-                Some((last, before)) if last.role == Role::Assistant => (before, Some(last.content.clone())),
-                _ => (conversation.messages.as_slice(), None),
-            };
-            let (tools, template_arguments) = (conversation.tools.clone(), conversation.template_arguments.clone());
-            let tokens = text
-                .encode_chat(messages, tools.as_ref(), &template_arguments)
-                .map_err(|error| (error.to_string(), "correct the conversation or the template"))?;
-            (tokens, Prompt { asked: Asked::Chat { messages: messages.to_vec(), tools, template_arguments }, expected })
-        }
-        Record::Completion { prompt, completion, .. } => {
-            let expected = (!completion.is_empty()).then(|| completion.clone());
-            (text.encode_prompt(prompt), Prompt { asked: Asked::Text(prompt.clone()), expected })
-        }
-        Record::Text { .. } => {
-            return Err(("a text has no prompt and no answer".into(), "use prompt and completion, or messages"));
-        }
+) -> Result<Vec<u32>, (String, &'static str)> {
+    let tokens = match &record.asked {
+        Asked::Chat { messages, tools, template_arguments } => text
+            .encode_chat(messages, tools.as_ref(), template_arguments)
+            .map_err(|error| (error.to_string(), "correct the conversation or the template"))?,
+        Asked::Text(prompt) => text.encode_prompt(prompt),
     };
-    if needs_expected && prompt.expected.is_none() {
-        return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+    if needs_expected && record.expected.is_none() {
+        return Err(("there is no answer that is right, which this stage checks or learns".into(), NO_ANSWER_FIX));
     }
     if tokens.is_empty() {
         return Err(("the prompt has no tokens".into(), "fill it in, or remove the row"));
@@ -349,8 +346,11 @@ fn as_prompt(
     if tokens.len() > longest {
         return Err(too_long(tokens.len(), longest));
     }
-    Ok((tokens, prompt))
+    Ok(tokens)
 }
+
+const NO_ANSWER_FIX: &str =
+    "give it in a column `answer`, or end the conversation with it; or choose a reward that needs none";
 
 fn too_long(tokens: usize, longest: usize) -> (String, &'static str) {
     let reason = format!("the prompt has {tokens} tokens, beside the answer's {longest} are allowed");
