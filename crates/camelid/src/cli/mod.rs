@@ -9,7 +9,7 @@ mod generation;
 use crate::recipe::MomentSpec;
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
-    ServeArgs, WeightArgs, WeightChoice,
+    ServeArgs, WeightArgs,
 };
 
 const EXAMPLES: &str = "\
