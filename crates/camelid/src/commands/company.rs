@@ -8,13 +8,14 @@ use camelid_kernels::Cpu;
 use camelid_objectives::reward::sentiment::Lexicon;
 use camelid_text::{Text, TextAssets};
 use camelid_train::rewards::{
-    CheckerReward, LengthReward, ModelReward, PatternReward, Reward, Rewards, SentimentReward, Term,
+    CheckerReward, LengthReward, ModelReward, PatternReward, Reward, Rewards, SentimentReward, StepsGiven, StepsReward,
+    Term,
 };
 use camelid_train::{Answerer, RolloutServer};
 
 use crate::machine;
-use crate::recipe::{Company, ModelPlan, Plan, RolloutServerPlan, StagePlan, TermKind, TermPlan};
-use crate::reward_models::{self, Verdict};
+use crate::recipe::{Company, ModelPlan, Plan, RolloutServerPlan, StagePlan, StepsPlan, TermKind, TermPlan};
+use crate::reward_models::{self, Opened, Verdict};
 
 /// Opens everything that a stage's rollouts name.
 pub(crate) fn open(plan: &Plan, stage: &StagePlan, directory: &Path, text: &TextAssets) -> anyhow::Result<Company> {
@@ -23,7 +24,7 @@ pub(crate) fn open(plan: &Plan, stage: &StagePlan, directory: &Path, text: &Text
     let terms = stage
         .rewards()
         .iter()
-        .map(|term| Ok(Term { weight: term.weight, reward: reward(term, token_budget, &backend)? }));
+        .map(|term| Ok(Term { weight: term.weight, reward: reward(term, token_budget, &backend, text)? }));
     Ok(Company {
         text: Text::new(text.clone())?,
         rewards: Rewards { terms: terms.collect::<anyhow::Result<_>>()? },
@@ -31,11 +32,21 @@ pub(crate) fn open(plan: &Plan, stage: &StagePlan, directory: &Path, text: &Text
     })
 }
 
-fn reward(term: &TermPlan, token_budget: usize, backend: &dyn Fn() -> Cpu) -> anyhow::Result<Box<dyn Reward>> {
+/// `text` is the policy's.
+fn reward(
+    term: &TermPlan,
+    token_budget: usize,
+    backend: &dyn Fn() -> Cpu,
+    text: &TextAssets,
+) -> anyhow::Result<Box<dyn Reward>> {
     Ok(match &term.kind {
         TermKind::Check(check) => Box::new(CheckerReward((*check).into())),
         TermKind::Length(length) => Box::new(LengthReward((*length).into())),
-        TermKind::Model(plan) => Box::new(model(plan, token_budget, backend)?),
+        TermKind::Model(plan) => {
+            let Opened { models, text, .. } = judges(plan, backend)?;
+            Box::new(ModelReward { models, text, token_budget })
+        }
+        TermKind::Steps(plan) => Box::new(steps(plan, token_budget, backend, text)?),
         TermKind::Lexicon { path, with_prompt } => {
             Box::new(SentimentReward { lexicon: read_lexicon(path)?, with_prompt: *with_prompt })
         }
@@ -45,7 +56,7 @@ fn reward(term: &TermPlan, token_budget: usize, backend: &dyn Fn() -> Cpu) -> an
 
 /// A policy that is optimised for a reward finds what the reward overlooks, so that a model which held-out comparisons speak
 /// against is not used unasked.
-fn model(plan: &ModelPlan, token_budget: usize, backend: &dyn Fn() -> Cpu) -> anyhow::Result<ModelReward> {
+fn judges(plan: &ModelPlan, backend: &dyn Fn() -> Cpu) -> anyhow::Result<Opened> {
     let opened = reward_models::open(&plan.paths, plan.combine(), backend, &mut |line| eprintln!("{line}"))?;
     let objections = match &opened.verdict {
         Verdict::Certified => Vec::new(),
@@ -63,7 +74,27 @@ fn model(plan: &ModelPlan, token_budget: usize, backend: &dyn Fn() -> Cpu) -> an
     for objection in &objections {
         eprintln!("warning: the reward model {name} is used although {objection}");
     }
-    Ok(ModelReward { models: opened.models, text: opened.text, token_budget })
+    Ok(opened)
+}
+
+fn steps(
+    plan: &StepsPlan,
+    token_budget: usize,
+    backend: &dyn Fn() -> Cpu,
+    policy: &TextAssets,
+) -> anyhow::Result<StepsReward> {
+    let Opened { models, text, of_comparisons, .. } = judges(&plan.models, backend)?;
+    if let Some(name) = of_comparisons {
+        bail!(
+            "`steps`: {name} was trained on comparisons of whole answers, and its values are no probabilities of steps\n  fix: \
+             name what a stage with kind = \"reward\" and loss = \"process\" wrote, or use `model` instead of `steps`"
+        );
+    }
+    let given = match plan.aggregate {
+        Some(aggregate) => StepsGiven::Once(aggregate.into()),
+        None => StepsGiven::Each(Box::new(Text::new(policy.clone())?)),
+    };
+    Ok(StepsReward { models, text, separator: plan.separator.clone(), given, token_budget })
 }
 
 pub(crate) fn read_lexicon(path: &Path) -> anyhow::Result<Lexicon> {

@@ -13,6 +13,7 @@ mod rewards;
 mod rollout;
 mod sources;
 mod spec;
+mod steps_reward;
 mod training;
 mod view;
 
@@ -26,6 +27,7 @@ pub(crate) use rewards::{ModelPlan, TermKind, TermPlan};
 pub(crate) use rollout::{Company, RolloutServerPlan};
 pub(crate) use sources::DataSource;
 pub(crate) use spec::MomentSpec;
+pub(crate) use steps_reward::StepsPlan;
 pub(crate) use view::{plan_text, plan_view, stage_view};
 
 /// A recipe that cannot be run: where, what and how to mend it.

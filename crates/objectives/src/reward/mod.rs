@@ -6,6 +6,7 @@
 //! * [`ensemble`]: one reward from several models.
 //! * [`correctness_report`]: what an outcome or process reward model is worth on held-out labels.
 //! * [`sentiment`]: how friendly a text is, by a lexicon.
+//! * [`steps`]: one reward from what is said of each step.
 //! * [`report`]: what a trained reward model is worth on held-out comparisons.
 
 pub mod bradley_terry;
@@ -15,3 +16,4 @@ pub mod correctness_report;
 pub mod ensemble;
 pub mod report;
 pub mod sentiment;
+pub mod steps;

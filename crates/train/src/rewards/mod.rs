@@ -9,6 +9,7 @@ mod length;
 mod model;
 mod pattern;
 mod sentiment;
+mod steps;
 
 use camelid_objectives::{Metric, Reduced};
 use camelid_text::Encoded;
@@ -21,6 +22,7 @@ pub use length::LengthReward;
 pub use model::ModelReward;
 pub use pattern::PatternReward;
 pub use sentiment::SentimentReward;
+pub use steps::{StepsGiven, StepsReward};
 
 /// An answer as rewards see it.
 #[derive(Clone, Copy, Debug)]
