@@ -76,6 +76,12 @@ pub(crate) fn memory_bytes(
     (prepared + table + of_trained * trained + activations + scratch + PROCESS_BYTES) as u64
 }
 
+/// Bytes of the cache from which so many tokens are gone on with.
+pub(crate) fn cache_bytes(arch: &ArchConfig, compute: Compute, tokens: f64) -> u64 {
+    let width = if compute == Compute::Bf16 { 2 } else { 4 };
+    (tokens * (2 * width * arch.layers.len() * arch.kv_heads * arch.head_dim) as f64) as u64
+}
+
 /// Floating-point operations of a training pass over one token, attention left out. With `checkpointing` the blocks are
 /// computed twice.
 pub(crate) fn flops_a_token(arch: &ArchConfig, tuning: &Tuning, checkpointing: bool) -> f64 {

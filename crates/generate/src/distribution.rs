@@ -9,24 +9,17 @@ pub(crate) struct Candidates {
     sorted: Vec<(u32, f32)>,
     /// `exp(score - largest)` of each.
     weights: Vec<f64>,
-    /// Of draws from the whole vocabulary.
-    all: Vec<f32>,
 }
 
 /// Candidates sorted at first where a probability decides how many are needed.
 const FIRST: usize = 64;
-/// Weights added up in `f32` before they are added in `f64`.
+/// Probabilities added up in `f32` before they are added in `f64`.
 const RUN: usize = 256;
 
 /// The first of the largest, as `argmax` of the peers.
 pub(crate) fn most_likely(scores: &[f32]) -> u32 {
-    let mut best = 0;
-    for (token, &score) in scores.iter().enumerate() {
-        if score > scores[best] {
-            best = token;
-        }
-    }
-    best as u32
+    let largest = largest(scores);
+    scores.iter().position(|&score| score == largest).unwrap_or(0) as u32
 }
 
 /// `exp(x)` for `x ≤ 0` to a few units in the last place, in a form that compiles to vector code. Below -87 it is 0.
@@ -45,42 +38,69 @@ fn exp(x: f32) -> f32 {
     if x < -87.0 { 0.0 } else { sum * power }
 }
 
+/// Numbers taken up side by side: sums and maxima of one after another would wait for each other.
+const LANES: usize = 16;
+
 fn largest(scores: &[f32]) -> f32 {
-    scores.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    let mut maxima = [f32::NEG_INFINITY; LANES];
+    for chunk in chunks {
+        for (max, &score) in maxima.iter_mut().zip(chunk) {
+            *max = if score > *max { score } else { *max };
+        }
+    }
+    maxima.iter().chain(rest).fold(f32::NEG_INFINITY, |max, &score| if score > max { score } else { max })
 }
 
-fn total(weights: &[f32]) -> f64 {
-    weights.chunks(RUN).map(|run| f64::from(run.iter().sum::<f32>())).sum()
+/// `Σ exp(score - shift)`, at most [`RUN`] of them.
+fn mass(scores: &[f32], shift: f32) -> f64 {
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in chunks {
+        for (sum, &score) in sums.iter_mut().zip(chunk) {
+            *sum += exp(score - shift);
+        }
+    }
+    f64::from(sums.iter().sum::<f32>() + rest.iter().map(|&score| exp(score - shift)).sum::<f32>())
 }
 
-impl Candidates {
-    /// Draws from the softmax of all scores; `share` is uniform in [0, 1).
-    pub(crate) fn draw_from_all(&mut self, scores: &[f32], share: f64) -> Drawn {
-        let largest = largest(scores);
-        self.all.clear();
-        self.all.extend(scores.iter().map(|&score| exp(score - largest)));
-        let total = total(&self.all);
-        let mut left = share * total;
-        let mut last = most_likely(scores) as usize;
-        for (index, run) in self.all.chunks(RUN).enumerate() {
-            let of_run = f64::from(run.iter().sum::<f32>());
-            if left >= of_run {
-                left -= of_run;
-                continue;
-            }
-            for (offset, &weight) in run.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-                last = index * RUN + offset;
-                left -= f64::from(weight);
+/// `log Σ exp(score)`, which is what a model's head says of a row of its own logits.
+pub(crate) fn log_normaliser(scores: &[f32]) -> f64 {
+    let largest = largest(scores);
+    f64::from(largest) + scores.chunks(RUN).map(|run| mass(run, largest)).sum::<f64>().ln()
+}
+
+/// Draws from the softmax of all scores; `share` is uniform in [0, 1). Only tokens up to the drawn one are looked at.
+pub(crate) fn draw_from_all(scores: &[f32], log_normaliser: f64, share: f64) -> Drawn {
+    // A log-probability is at most 0, which is what `exp` asks for; rounding may make the nearest one positive.
+    let shift = log_normaliser as f32;
+    let shift = if f64::from(shift) < log_normaliser { shift.next_up() } else { shift };
+    let correction = (f64::from(shift) - log_normaliser).exp();
+    let (mut left, mut last) = (share / correction, None);
+    for (index, run) in scores.chunks(RUN).enumerate() {
+        let of_run = mass(run, shift);
+        if left >= of_run {
+            left -= of_run;
+            continue;
+        }
+        for (offset, &score) in run.iter().enumerate() {
+            let weight = f64::from(exp(score - shift));
+            if weight > 0.0 {
+                last = Some(index * RUN + offset);
+                left -= weight;
                 if left < 0.0 {
                     break;
                 }
             }
-            break;
         }
-        let log_prob = f64::from(scores[last] - largest) - total.ln();
-        Drawn { token: last as u32, log_prob: log_prob as f32 }
+        break;
     }
+    // Rounded sums may fall short of 1, and who drew the last bit of share gets the likeliest token.
+    let token = last.unwrap_or_else(|| most_likely(scores) as usize);
+    Drawn { token: token as u32, log_prob: (f64::from(scores[token]) - log_normaliser) as f32 }
+}
 
+impl Candidates {
     /// The `top_k` most likely (0 for all), and of these the shortest head whose probability reaches `top_p`.
     pub(crate) fn keep_top(&mut self, scores: &[f32], top_k: usize, top_p: f32) {
         let largest = largest(scores);
@@ -93,7 +113,15 @@ impl Candidates {
             self.sorted.truncate(all);
         }
         let mass: f64 = if top_p < 1.0 {
-            f64::from(top_p) * self.sorted.iter().map(|(_, score)| f64::from(exp(score - largest))).sum::<f64>()
+            let total = |candidates: &[(u32, f32)]| {
+                candidates.iter().map(|(_, score)| f64::from(exp(score - largest))).sum::<f64>()
+            };
+            f64::from(top_p)
+                * if all < scores.len() {
+                    total(&self.sorted)
+                } else {
+                    scores.chunks(RUN).map(|run| mass(run, largest)).sum()
+                }
         } else {
             f64::INFINITY
         };
@@ -188,6 +216,32 @@ mod tests {
             assert!((f64::from(exp(x)) - expected).abs() <= 3e-7 * expected + f64::from(f32::MIN_POSITIVE), "{x}");
         }
         assert_eq!([exp(0.0), exp(-88.0), exp(f32::NEG_INFINITY)], [1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_share_lands_where_the_cumulative_distribution_reaches_it() {
+        let scores: Vec<f32> = (0..5003).map(|i| ((i * 7919 % 5003) as f32 * 0.37).sin() * 6.0).collect();
+        let exact: Vec<f64> = scores.iter().map(|&score| f64::from(score).exp()).collect();
+        let total: f64 = exact.iter().sum();
+        assert!((log_normaliser(&scores) - total.ln()).abs() < 1e-6);
+        for step in 0..=1000 {
+            let share = f64::from(step) / 1000.0 * (1.0 - 1e-9);
+            let Drawn { token, log_prob } = draw_from_all(&scores, total.ln(), share);
+            let below: f64 = exact[..token as usize].iter().sum::<f64>() / total;
+            let probability = exact[token as usize] / total;
+            assert!(below - 1e-5 <= share && share <= below + probability + 1e-5, "{share}: {token} at {below}");
+            assert!((f64::from(log_prob) - probability.ln()).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn nothing_impossible_is_drawn() {
+        let mut scores = vec![f32::NEG_INFINITY; 1000];
+        (scores[3], scores[700]) = (0.0, 0.0);
+        for share in [0.0, 0.499, 0.501, 1.0 - f64::EPSILON] {
+            let token = draw_from_all(&scores, 2f64.ln(), share).token;
+            assert_eq!(token, if share < 0.5 { 3 } else { 700 }, "{share}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::distribution::{Candidates, most_likely};
+use crate::distribution::{self, Candidates, draw_from_all, log_normaliser, most_likely};
 
 /// Decoding parameters, in the order they act: penalties, temperature, top-k, top-p, min-p, typical.
 ///
@@ -111,30 +111,34 @@ impl Sampler {
 
     /// The next token, given the logits of all tokens and those already in the context.
     pub fn pick(&mut self, logits: &[f32], history: &[u32]) -> u32 {
-        self.draw(logits, history, &[], None).token
+        self.draw(logits, log_normaliser(logits), history, &[], None).token
     }
 
     /// The next token after a prompt and what has been answered so far; `allowed` restricts it to these tokens.
-    pub fn draw(&mut self, logits: &[f32], prompt: &[u32], answer: &[u32], allowed: Option<&[u32]>) -> Drawn {
-        self.scores.clear();
-        match allowed {
-            None => self.scores.extend_from_slice(logits),
-            Some(allowed) => {
-                self.scores.resize(logits.len(), f32::NEG_INFINITY);
-                for &token in allowed {
-                    // A tokenizer may know tokens that the model does not.
-                    if let (Some(score), Some(&logit)) =
-                        (self.scores.get_mut(token as usize), logits.get(token as usize))
-                    {
-                        *score = logit;
-                    }
-                }
+    /// `log_normaliser` is `log Σ exp(logits)`.
+    pub fn draw(
+        &mut self,
+        logits: &[f32],
+        log_normaliser: f64,
+        prompt: &[u32],
+        answer: &[u32],
+        allowed: Option<&[u32]>,
+    ) -> Drawn {
+        let Sampling { temperature, top_k, top_p, min_p, typical_p, .. } = self.parameters;
+        let whole = top_k == 0 && top_p >= 1.0 && min_p == 0.0 && typical_p >= 1.0;
+        if allowed.is_none() && !self.parameters.penalises() {
+            // The model's own distribution needs no copy of its logits.
+            if temperature == 0.0 {
+                return Drawn { token: most_likely(logits), log_prob: 0.0 };
+            }
+            if temperature == 1.0 && whole {
+                return draw_from_all(logits, log_normaliser, self.random.random());
             }
         }
+        self.take(logits, allowed);
         if self.parameters.penalises() {
             self.penalise(prompt, answer);
         }
-        let Sampling { temperature, top_k, top_p, min_p, typical_p, .. } = self.parameters;
         if temperature == 0.0 {
             return Drawn { token: most_likely(&self.scores), log_prob: 0.0 };
         }
@@ -143,13 +147,26 @@ impl Sampler {
             self.scores.iter_mut().for_each(|score| *score *= inverse);
         }
         let share = self.random.random::<f64>();
-        if top_k == 0 && top_p >= 1.0 && min_p == 0.0 && typical_p >= 1.0 {
-            return self.candidates.draw_from_all(&self.scores, share);
+        if whole {
+            return draw_from_all(&self.scores, distribution::log_normaliser(&self.scores), share);
         }
         self.candidates.keep_top(&self.scores, top_k, top_p);
         self.candidates.keep_likely(min_p);
         self.candidates.keep_typical(typical_p);
         self.candidates.draw(share)
+    }
+
+    /// Copies the logits of the tokens that may follow.
+    fn take(&mut self, logits: &[f32], allowed: Option<&[u32]>) {
+        self.scores.clear();
+        let Some(allowed) = allowed else { return self.scores.extend_from_slice(logits) };
+        self.scores.resize(logits.len(), f32::NEG_INFINITY);
+        for &token in allowed {
+            // A tokenizer may know tokens that the model does not.
+            if let (Some(score), Some(&logit)) = (self.scores.get_mut(token as usize), logits.get(token as usize)) {
+                *score = logit;
+            }
+        }
     }
 
     fn penalise(&mut self, prompt: &[u32], answer: &[u32]) {
@@ -245,7 +262,7 @@ mod tests {
         let ln_2 = std::f32::consts::LN_2;
         let parameters = Sampling { presence_penalty: ln_2, frequency_penalty: ln_2, ..Sampling::plain(1) };
         let mut sampler = Sampler::new(parameters).unwrap();
-        sampler.draw(&LOGITS, &[0, 0], &[2, 2, 1], None);
+        sampler.draw(&LOGITS, 8f64.ln(), &[0, 0], &[2, 2, 1], None);
         let expected = [LOGITS[0], LOGITS[1] - 2.0 * ln_2, LOGITS[2] - 3.0 * ln_2, LOGITS[3]];
         assert!(sampler.scores.iter().zip(expected).all(|(score, wanted)| (score - wanted).abs() < 1e-6));
     }
@@ -256,13 +273,13 @@ mod tests {
             let total: f32 = if parameters.top_k == 2 { 6.0 } else { 8.0 };
             let mut sampler = Sampler::new(parameters).unwrap();
             for _ in 0..20 {
-                let Drawn { token, log_prob } = sampler.draw(&LOGITS, &[], &[], None);
+                let Drawn { token, log_prob } = sampler.draw(&LOGITS, 8f64.ln(), &[], &[], None);
                 let odds = [1.0, 2.0, 4.0, 1.0][token as usize];
                 assert!((log_prob - (odds / total).ln()).abs() < 1e-6, "{token} {log_prob}");
             }
         }
         let mut restricted = Sampler::new(Sampling::plain(2)).unwrap();
-        let drawn = restricted.draw(&LOGITS, &[], &[], Some(&[3]));
+        let drawn = restricted.draw(&LOGITS, 8f64.ln(), &[], &[], Some(&[3]));
         assert_eq!(drawn, Drawn { token: 3, log_prob: 0.0 });
     }
 

@@ -45,7 +45,7 @@ fn by_hand(request: &Request, number: usize) -> (Vec<u32>, Vec<f32>) {
     while tokens.len() < request.max_tokens {
         let sequence: Vec<u32> = request.prompt.iter().chain(&tokens).copied().collect();
         let logits = logits_after(&sequence);
-        let token = sampler.draw(&logits, &request.prompt, &tokens, None).token;
+        let token = sampler.draw(&logits, normaliser(&logits), &request.prompt, &tokens, None).token;
         log_probs.push((f64::from(logits[token as usize]) - normaliser(&logits)) as f32);
         tokens.push(token);
         if text.stop_tokens().contains(&token) {

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::prepare::{Prepared, prepare};
 use crate::cli::PlanArgs;
 use crate::estimate::{self, Estimate};
-use crate::recipe::{self, Plan, StagePlan};
+use crate::recipe::{self, Objective, Plan, StagePlan};
 use crate::{machine, measure, models};
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
@@ -92,7 +92,7 @@ fn by_source(stage: &StagePlan, prepared: &Prepared) -> BTreeMap<String, SourceF
     sources
 }
 
-/// Predicts steps, tokens, memory and time of a stage.
+/// Predicts steps, tokens, memory and time of a stage. Where the policy answers prompts, every answer is taken to reach its limit.
 pub(crate) fn estimate_stage(
     model: &LoadedModel,
     plan: &Plan,
@@ -102,28 +102,42 @@ pub(crate) fn estimate_stage(
 ) -> Estimate {
     let training = &stage.training;
     let steps = training.steps(prepared.training.len());
-    let all: usize = prepared.training.iter().map(Example::rows).sum();
-    let mean = all as f64 / prepared.training.len().max(1) as f64;
+    let (samples, answer_tokens) = stage.answers().unwrap_or_default();
+    let mean =
+        |examples: &[Example]| examples.iter().map(Example::rows).sum::<usize>() as f64 / examples.len().max(1) as f64;
+    let rows_of_example = mean(&prepared.training) + (samples * answer_tokens) as f64;
     let records = (steps * training.batch_size as u64).min(training.records(prepared.training.len()));
     let members = stage.members as f64;
-    let tokens = members * records as f64 * mean;
-    let rows = (training.tokens_per_micro_batch as f64).min(mean * training.batch_size as f64) as usize;
-    let flops = tokens * estimate::flops_a_token(&model.arch, &stage.tuning, stage.activation_checkpointing);
-    let validation: usize = prepared.validation.iter().map(Example::rows).sum();
-    let passes = 2 + steps.checked_div(training.eval_every).unwrap_or(0);
+    let tokens = members * records as f64 * rows_of_example;
+    let rows = (training.tokens_per_micro_batch as f64).min(rows_of_example * training.batch_size as f64) as usize;
+    let learning = estimate::flops_a_token(&model.arch, &stage.tuning, stage.activation_checkpointing);
     let scoring = estimate::flops_a_token(&model.arch, &Tuning::Frozen, false);
-    let validating = members * (validation as u64 * passes) as f64 * scoring;
+    let value_model = matches!(stage.objective, Objective::Ppo(_));
+    // A round is drawn, scored by the reference and by the value model, then passed over so many times by each that learns.
+    let passes = training.inner_epochs as f64;
+    let scored = match stage.answers() {
+        None => 0.0,
+        Some(_) => 1.0 + f64::from(u8::from(stage.policy_reference().is_some())) + f64::from(u8::from(value_model)),
+    };
+    let learners: u32 = if value_model { 2 } else { 1 };
+    let flops = tokens * (f64::from(learners) * passes * learning + scored * scoring);
+    let evaluations = 2 + steps.checked_div(training.eval_every).unwrap_or(0);
+    let validation = prepared.validation.len() as f64 * (mean(&prepared.validation) + answer_tokens as f64);
+    let validating = members * validation * evaluations as f64 * scoring;
+    let memory = estimate::memory_bytes(
+        &model.arch,
+        &stage.tuning,
+        stage.moments,
+        stage.activation_checkpointing,
+        plan.compute,
+        rows,
+    );
+    let cache = estimate::cache_bytes(&model.arch, plan.compute, training.batch_size as f64 * rows_of_example);
     Estimate {
         steps,
         tokens: tokens as u64,
-        memory_bytes: estimate::memory_bytes(
-            &model.arch,
-            &stage.tuning,
-            stage.moments,
-            stage.activation_checkpointing,
-            plan.compute,
-            rows,
-        ),
+        // The cache is given back before an update, but its pages are the peak of what generation needs.
+        memory_bytes: memory * u64::from(learners) + if stage.answers().is_some() { cache } else { 0 },
         seconds: (flops + validating) / (rate * estimate::STEP_EFFICIENCY),
     }
 }

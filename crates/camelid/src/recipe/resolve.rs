@@ -16,7 +16,7 @@ use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
 use super::ppo::{PpoPlan, ppo_keys, resolve_ppo};
 use super::reward::{RewardPlan, resolve_members, resolve_reward};
 use super::rewards::TermPlan;
-use super::rollout::{RolloutServerPlan, resolve_rollout_server, selection_keys};
+use super::rollout::{RolloutPlan, RolloutServerPlan, resolve_rollout_server, selection_keys};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{
     LearnPolicy, LearnSpec, LoraSpec, OverlongSpec, RecipeSpec, ReductionSpec, SourceTable, Sources, StageKind,
@@ -94,6 +94,18 @@ impl StagePlan {
             Objective::OnlinePreference(online) => &online.rollout.reward,
             Objective::Ppo(ppo) => &ppo.rollout.reward,
             Objective::Sft(_) | Objective::Preference(_) | Objective::Reward(_) => &[],
+        }
+    }
+
+    /// Answers to each prompt and the most tokens of one; nothing where none are sampled.
+    pub(crate) fn answers(&self) -> Option<(usize, usize)> {
+        let of = |rollout: &RolloutPlan| Some((rollout.samples, rollout.answer_tokens));
+        match &self.objective {
+            Objective::Group(group) => Some((group.samples, group.answer_tokens)),
+            Objective::ExpertIteration(iteration) => of(&iteration.rollout),
+            Objective::OnlinePreference(online) => of(&online.rollout),
+            Objective::Ppo(ppo) => of(&ppo.rollout),
+            Objective::Sft(_) | Objective::Preference(_) | Objective::Reward(_) => None,
         }
     }
 

@@ -62,7 +62,8 @@ impl Sample {
             (!request.stop.ignore_end && text.stop_tokens().contains(token)) || request.stop.tokens.contains(token)
         };
         let allowed = allowed(&request.choices, &self.tokens, text.stop_tokens());
-        let drawn = self.sampler.draw(logits.row(row), &request.prompt, &self.tokens, allowed.as_deref());
+        let normaliser = logits.log_normalisers[row];
+        let drawn = self.sampler.draw(logits.row(row), normaliser, &request.prompt, &self.tokens, allowed.as_deref());
         let score = TokenScore {
             token: drawn.token,
             log_prob: logits.log_prob(row, drawn.token),
