@@ -23,6 +23,8 @@ MODEL = str(PEERS_HOME / "smollm2-135m-instruct-hf")
 # The `harmless-base` test split of HH-RLHF, one {"chosen", "rejected"} a line; setup.sh fetches it.
 TRANSCRIPTS = PEERS_HOME / "hh_harmless_test.jsonl"
 CONVERSATIONS = 400
+# Beside transformers where setup.sh was run with WITH_LLAMA=1.
+LLAMA = any(PEERS_HOME.glob("venv/lib/python*/site-packages/llama_cpp"))
 THREADS = ["--threads", "2"]
 
 
@@ -93,6 +95,14 @@ def report(title, medians, figure="tokens_per_second", unit="tokens/s"):
         )
 
 
+def report_best(medians, ours, peers):
+    """The ratio to whichever of the peers is faster."""
+    name = max(peers, key=lambda peer: medians[peer]["tokens_per_second"])
+    ratio = medians[ours]["tokens_per_second"] / medians[name]["tokens_per_second"]
+    print(f"\n{ours}: {ratio:.2f}x the better peer, {name}")
+    return {"peer": name, "ratio": ratio}
+
+
 def compare_gemm(rounds):
     torch_runs, our_runs = [], []
     for _ in range(rounds):
@@ -127,6 +137,8 @@ def compare_step(rounds):
 
 def compare_decode(rounds):
     results = {}
+    if not LLAMA:
+        print("llama.cpp is not installed and left out; WITH_LLAMA=1 tools/peers/setup.sh adds it", file=sys.stderr)
     for title, shape in (
         ("one prompt of 16 tokens", (16, 1, 1)),
         ("16 prompts of 16 tokens", (16, 16, 1)),
@@ -138,9 +150,24 @@ def compare_decode(rounds):
             f"transformers {precision}": lambda precision=precision: peer("torch_generate.py", precision, *counts)
             for precision in ("f32", "bf16")
         }
+        if LLAMA:
+            for precision in ("bf16", "q8_0"):
+                contenders[f"llama.cpp {precision}"] = lambda precision=precision: peer(
+                    "llama_generate.py", precision, *counts
+                )
         contenders["camelid"] = lambda: camelid("bench", "decode", MODEL, *options, *THREADS)
+        if LLAMA:
+            contenders["camelid int8"] = lambda: camelid(
+                "bench", "decode", MODEL, *options, "--weights", "int8", *THREADS
+            )
         results[title] = alternate(contenders, rounds)
         report(f"64 tokens, {title}", results[title])
+        eight_bit = {"llama.cpp q8_0", "camelid int8"}
+        peers = [name for name in results[title] if name != "camelid" and name not in eight_bit]
+        best = {"camelid": report_best(results[title], "camelid", peers)}
+        if LLAMA:
+            best["camelid int8"] = report_best(results[title], "camelid int8", ["llama.cpp q8_0"])
+        results[title] = {"medians": results[title], "against the better peer": best}
     return results
 
 
@@ -163,12 +190,15 @@ def compare_pairs(rounds, settings, script, recipe, title):
     """A stage on pairs of responses, counted in pairs."""
     pairs = prepared_pairs()
 
-    def ours():
-        figures = camelid("bench", "recipe", str(HERE / recipe), "--set", f"stage.data={pairs}")
+    def ours(*changes):
+        sets = [part for change in (f"stage.data={pairs}", *changes) for part in ("--set", change)]
+        figures = camelid("bench", "recipe", str(HERE / recipe), *sets)
         return {"pairs_per_second": figures["examples_per_second"], **figures}
 
     contenders = {f"TRL {setting}": lambda setting=setting: peer(script, setting, pairs) for setting in settings}
     contenders["camelid"] = ours
+    # TRL's default setting recomputes activations too.
+    contenders["camelid, checkpointed"] = lambda: ours("stage.activation_checkpointing=true")
     medians = alternate(contenders, rounds, "pairs_per_second")
     report(title, medians, "pairs_per_second", "pairs/s")
     return medians

@@ -1,5 +1,6 @@
 //! The `camelid` command.
 
+mod actions;
 mod cli;
 mod commands;
 mod estimate;
@@ -120,6 +121,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
                 machine,
             })?;
         }
+        Command::Bench(Bench::Serve(args)) => return commands::bench_serve::run(&args),
         Command::Bench(Bench::Recipe { recipe, steps, json }) => commands::bench_recipe::run(&recipe, steps, json)?,
         Command::Export(args) => commands::export::run(&args)?,
         Command::Completions { shell } => commands::completions::run(shell),

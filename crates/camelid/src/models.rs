@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use camelid_model::io::load_model_with;
 use camelid_model::{LoadedModel, ModelError};
 
+use crate::actions;
 use crate::pull::{PullOptions, pull};
 use crate::reward_models::ENSEMBLE;
 
@@ -21,6 +22,16 @@ pub(crate) fn locate(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::R
                 run.display(),
                 run.join("member-1").display()
             );
+        }
+        // A stage that trains nothing leaves the model as it found it.
+        if let Some(model) = actions::model_of(&run) {
+            if Path::new(&model).canonicalize().ok() == path.canonicalize().ok() {
+                bail!(
+                    "{}: this run acts on itself\n  fix: name another `run_directory` in its recipe than its model",
+                    run.display()
+                );
+            }
+            return locate(&model, report);
         }
         return if run.join("plan.toml").is_file() { result_of_run(&run) } else { Ok(path.to_owned()) };
     }

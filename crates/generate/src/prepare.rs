@@ -58,7 +58,9 @@ fn encode(input: &Input, text: &Text) -> Result<(&'static str, Vec<u32>), ApiErr
     let (field, tokens) = match input {
         Input::Chat { messages, tools, template_arguments } => {
             let tokens = text.encode_chat(messages, tools.as_ref(), template_arguments);
-            ("messages", tokens.map_err(|error| ApiError::field("messages", error.to_string()))?)
+            let wrong =
+                |error| ApiError::field("messages", format!("`messages` cannot be written as a prompt: {error}"));
+            ("messages", tokens.map_err(wrong)?)
         }
         Input::Text(prompt) => ("prompt", text.encode_prompt(prompt)),
         Input::Tokens(tokens) => ("prompt", tokens.clone()),
@@ -90,9 +92,5 @@ fn sampling_of(decoding: &Decoding, defaults: &Sampling) -> Result<Sampling, Api
         repetition_penalty: decoding.repetition_penalty.unwrap_or(defaults.repetition_penalty),
         seed: decoding.seed.unwrap_or_else(fresh_number),
     };
-    Sampler::new(sampling).map(|_| sampling).map_err(|error| {
-        let message = error.to_string();
-        let field = message.split(" = ").next().unwrap_or_default().to_owned();
-        ApiError::field(field, message)
-    })
+    Sampler::new(sampling).map(|_| sampling).map_err(|error| ApiError::field(error.parameter, error.to_string()))
 }

@@ -64,8 +64,12 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// It can never be served: empty prompt, too long for the context or the cache, a parameter out of range.
-    #[error("{0}")]
-    Invalid(String),
+    #[error("{message}")]
+    Invalid {
+        /// What the OpenAI interface calls the part at fault.
+        field: &'static str,
+        message: String,
+    },
     /// The queue is full now.
     #[error("{waiting} requests are waiting already\n  fix: try again later")]
     Busy { waiting: usize },
@@ -109,6 +113,14 @@ pub trait Service: Send + Sync {
     fn load(&self) -> Load;
     /// Tokens of prompt and answer together at most.
     fn context(&self) -> usize;
+    /// Requests that may wait at most.
+    fn queue(&self) -> usize {
+        usize::MAX
+    }
+    /// Whether it has ended, of its own accord or not, and accepts nothing more.
+    fn is_closed(&self) -> bool {
+        false
+    }
     /// Which weights answer now; every update of the weights gives a larger number.
     fn weight_version(&self) -> u64 {
         0

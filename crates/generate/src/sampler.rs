@@ -60,7 +60,7 @@ impl Sampling {
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("{parameter} = {value} is out of range\n  fix: use {range}")]
 pub struct InvalidSampling {
-    parameter: &'static str,
+    pub(crate) parameter: &'static str,
     value: f32,
     range: &'static str,
 }

@@ -190,7 +190,10 @@ fn stop_strings_choices_scores_and_limits() {
     }
 
     let refused = answer_all(&mut engine, &text(), Limits::default(), vec![request(vec![], 1, 1, 0)], &mut |_| {});
-    assert!(matches!(refused, Err(Unanswered::Refused { index: 0, refusal: Refusal::Invalid(_) })));
+    assert!(matches!(
+        refused,
+        Err(Unanswered::Refused { index: 0, refusal: Refusal::Invalid { field: "prompt", .. } })
+    ));
 }
 
 /// One token of many seeds, against the softmax: chi-square at 1 % over the 30 likeliest tokens and the rest.

@@ -107,6 +107,79 @@ pub fn fit(law: Law, points: &[(f64, f64)]) -> Option<Fit> {
     Some(Fit { law, alpha, beta, points: points.len(), residual })
 }
 
+/// Watches a gold reward for the end of its rise: when to stop.
+///
+/// Measurements are of the same prompts, so that differences are taken prompt by prompt: of two policies that write alike, the
+/// difference is known far better than either reward. One *falls* if it is below the highest so far by more than twice the standard
+/// error of the mean difference.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watch {
+    peak: Option<(u64, Vec<f64>)>,
+    falls: u32,
+}
+
+/// How a measurement compares with the highest before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trend {
+    /// It is the highest itself.
+    Peak,
+    /// It may be as high.
+    Level,
+    /// It is lower for sure.
+    Falls,
+}
+
+/// Standard errors below the peak.
+const SURE: f64 = 2.0;
+
+impl Watch {
+    /// Takes the gold reward of each prompt after step `step`; the same prompts each time.
+    pub fn see(&mut self, step: u64, gold: &[f64]) -> Trend {
+        let Some((_, best)) = &self.peak else {
+            self.peak = Some((step, gold.to_vec()));
+            return Trend::Peak;
+        };
+        let differences: Vec<f64> = gold.iter().zip(best).map(|(now, best)| now - best).collect();
+        let count = differences.len() as f64;
+        let mean = differences.iter().sum::<f64>() / count;
+        let squares: f64 = differences.iter().map(|difference| (difference - mean).powi(2)).sum();
+        let error = (squares / (count - 1.0) / count).sqrt();
+        if mean > 0.0 {
+            self.peak = Some((step, gold.to_vec()));
+            self.falls = 0;
+            return Trend::Peak;
+        }
+        // A single prompt has no error, and is never sure.
+        let falls = mean < -SURE * error;
+        self.falls = if falls { self.falls + 1 } else { 0 };
+        if falls { Trend::Falls } else { Trend::Level }
+    }
+
+    /// The step of the highest measurement.
+    pub fn peak(&self) -> Option<u64> {
+        self.peak.as_ref().map(|(step, _)| *step)
+    }
+
+    /// Falling measurements at the end, one after another.
+    pub fn falls(&self) -> u32 {
+        self.falls
+    }
+
+    /// As numbers, for a checkpoint.
+    pub fn state(&self) -> Vec<f64> {
+        let Some((step, gold)) = &self.peak else { return Vec::new() };
+        [*step as f64, f64::from(self.falls)].into_iter().chain(gold.iter().copied()).collect()
+    }
+
+    /// Back from [`Self::state`].
+    pub fn restore(state: &[f64]) -> Self {
+        match state {
+            [step, falls, gold @ ..] => Self { peak: Some((*step as u64, gold.to_vec())), falls: *falls as u32 },
+            _ => Self::default(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +243,34 @@ mod tests {
             let by_hand = 16.0 * (fit.residual / 16.0).ln() + 2.0 * 16.0_f64.ln();
             assert!((fit.bic() - by_hand).abs() < 1e-12);
         }
+    }
+
+    #[test]
+    fn a_fall_is_sure_and_counted_and_a_rise_ends_it() {
+        let mut watch = Watch::default();
+        assert_eq!(watch.peak(), None);
+        let hard = |shift: f64, noise: f64| -> Vec<f64> {
+            // Prompts differ far more than policies do.
+            (0..50).map(|prompt| 10.0 * f64::from(prompt % 7) + shift + noise * f64::from(prompt % 2 * 2 - 1)).collect()
+        };
+        assert_eq!(watch.see(0, &hard(0.0, 0.0)), Trend::Peak);
+        assert_eq!(watch.see(5, &hard(0.5, 0.1)), Trend::Peak);
+        // The error of the mean difference is that of ±1.1 over 50 prompts, 0.157: 0.3 below is within two of it, 0.4 not.
+        assert_eq!(watch.see(10, &hard(0.2, 1.2)), Trend::Level);
+        assert_eq!(watch.see(15, &hard(0.1, 1.2)), Trend::Falls);
+        assert_eq!(watch.see(20, &hard(0.0, 0.3)), Trend::Falls);
+        assert_eq!((watch.falls(), watch.peak()), (2, Some(5)));
+        let restored = Watch::restore(&watch.state());
+        assert_eq!(restored, watch);
+        assert_eq!(watch.see(25, &hard(0.45, 1.0)), Trend::Level);
+        assert_eq!(watch.falls(), 0);
+        assert_eq!(watch.see(30, &hard(0.6, 1.0)), Trend::Peak);
+        assert_eq!(watch.peak(), Some(30));
+        assert_eq!(Watch::restore(&Watch::default().state()), Watch::default());
+        // One prompt says nothing.
+        let mut single = Watch::default();
+        single.see(0, &[1.0]);
+        assert_eq!(single.see(1, &[-9.0]), Trend::Level);
     }
 
     #[test]

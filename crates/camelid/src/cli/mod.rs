@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod bench_serve;
 mod generation;
 
 use crate::recipe::MomentSpec;
+pub(crate) use bench_serve::BenchServeArgs;
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs,
@@ -277,6 +279,8 @@ pub(crate) enum Bench {
         #[command(flatten)]
         machine: MachineArgs,
     },
+    /// A server under many clients: tokens/s, latencies, errors, memory; with --soak, whether it stands clients that misbehave
+    Serve(BenchServeArgs),
     /// The first steps of a recipe on its own data, without checkpoints: tokens/s, memory
     Recipe {
         #[command(flatten)]

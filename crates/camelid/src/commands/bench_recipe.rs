@@ -1,5 +1,6 @@
 //! `camelid bench recipe`: the first steps of a recipe on its own data.
 
+use anyhow::Context;
 use camelid_kernels::Backend;
 use camelid_model::{Engine, Transformer};
 use camelid_text::Text;
@@ -27,7 +28,9 @@ pub(crate) fn run(args: &RecipeArgs, steps: usize, json_wanted: bool) -> anyhow:
     let mut plan = recipe::resolve(&args.recipe, &recipe::read(&args.recipe, &args.set)?)?;
     let scratch = tempfile::tempdir()?;
     plan.directory = scratch.path().join("run");
-    let Some(stage) = plan.stages.first() else { return Ok(()) };
+    let stage = plan.tuning().next();
+    let stage =
+        stage.context("no stage of this recipe trains anything\n  fix: name a recipe with a stage that tunes")?;
     let mut report = |line: &str| eprintln!("{line}");
     let loaded = models::open(&plan.model, &mut report)?;
     let prepared = prepare(&plan, stage, Some(Text::new(loaded.text.clone())?), &mut report)?;

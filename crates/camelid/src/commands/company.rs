@@ -19,20 +19,25 @@ use crate::reward_models::{self, Opened, Verdict};
 
 /// Opens everything that a stage's rollouts name.
 pub(crate) fn open(plan: &Plan, stage: &StagePlan, directory: &Path, text: &TextAssets) -> anyhow::Result<Company> {
-    let backend = || machine::open_precision(plan.compute, plan.threads);
-    let token_budget = stage.training.tokens_per_micro_batch;
-    let terms = stage
-        .rewards()
-        .iter()
-        .map(|term| Ok(Term { weight: term.weight, reward: reward(term, token_budget, &backend, text)? }));
     Ok(Company {
         text: Text::new(text.clone())?,
-        rewards: Rewards { terms: terms.collect::<anyhow::Result<_>>()? },
+        rewards: rewards(plan, stage.rewards(), stage.training.tokens_per_micro_batch, text)?,
         answerer: answerer(stage.rollout_server.as_ref(), directory)?,
     })
 }
 
-/// `text` is the policy's.
+/// Opens what `terms` name. Reward models compute at most `token_budget` rows at once; `text` is the policy's.
+pub(crate) fn rewards(
+    plan: &Plan,
+    terms: &[TermPlan],
+    token_budget: usize,
+    text: &TextAssets,
+) -> anyhow::Result<Rewards> {
+    let backend = || machine::open_precision(plan.compute, plan.threads);
+    let open = |term: &TermPlan| Ok(Term { weight: term.weight, reward: reward(term, token_budget, &backend, text)? });
+    Ok(Rewards { terms: terms.iter().map(open).collect::<anyhow::Result<_>>()? })
+}
+
 fn reward(
     term: &TermPlan,
     token_budget: usize,

@@ -22,6 +22,9 @@ use serde_json::Value as Json;
 use super::engine;
 use crate::cli::{BeamArgs, EarlyStoppingChoice, GenerateArgs};
 
+/// Holds the key of a server that is asked.
+const KEY_VARIABLE: &str = "OPENAI_API_KEY";
+
 /// A line of the output.
 #[derive(Serialize, Deserialize)]
 struct Line {
@@ -123,7 +126,10 @@ fn generator(args: &GenerateArgs) -> anyhow::Result<Box<dyn Generator>> {
     let inner: Box<dyn Generator> = if let Some(url) = &args.server {
         ensure!(args.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
         let settings = RemoteSettings::new(url.as_str(), args.model.as_str());
-        Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, ..settings })?)
+        // A server on one's own machine asks for no key.
+        let key_variable =
+            std::env::var_os(KEY_VARIABLE).filter(|key| !key.is_empty()).map(|_| KEY_VARIABLE.to_owned());
+        Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, key_variable, ..settings })?)
     } else if let Some(search) = search(args) {
         let (samples, beams) = (args.samples, search.beams);
         ensure!(

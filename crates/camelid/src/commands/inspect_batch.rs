@@ -17,6 +17,10 @@ pub(crate) fn run(args: &RecipeArgs, stage: usize) -> anyhow::Result<()> {
     let Some(stage_plan) = stage.checked_sub(1).and_then(|index| plan.stages.get(index)) else {
         anyhow::bail!("there is no stage {stage}\n  fix: use --stage 1 to {count}");
     };
+    let Some(stage_plan) = stage_plan.tuning() else {
+        let kind = stage_plan.kind();
+        anyhow::bail!("stage {stage} ({kind}) trains nothing: it has no batches\n  fix: name a stage that tunes");
+    };
     let prepared = prepare(&plan, stage_plan, None, &mut |line| eprintln!("{line}"))?;
     let batch = first_batch(stage_plan, &prepared);
     let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();

@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use super::prepare::{Prepared, prepare};
 use crate::cli::PlanArgs;
 use crate::estimate::{self, Estimate};
-use crate::recipe::{self, Objective, Plan, StagePlan};
+use crate::recipe::{self, Objective, Plan, Stage, StagePlan};
 use crate::{machine, measure, models};
 
 pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
@@ -23,27 +23,67 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
     let mut stages = Vec::new();
     for stage in &plan.stages {
         let text = Text::new(model.text.clone())?;
-        let prepared = prepare(&plan, stage, Some(text), &mut report)?;
-        let estimate = estimate_stage(&model, &plan, stage, &prepared, rate);
-        stages.push((stage, prepared, estimate));
+        stages.push(match stage {
+            Stage::Tuning(stage) => {
+                let prepared = prepare(&plan, stage, Some(text), &mut report)?;
+                let estimate = estimate_stage(&model, &plan, stage, &prepared, rate);
+                Outlook::Tuning { stage, prepared: Box::new(prepared), estimate }
+            }
+            Stage::Action(action) => Outlook::Action(action.outlook(&text)?),
+        });
     }
     if args.json {
-        let stages: Vec<Json> = stages
-            .iter()
-            .map(|(stage, prepared, estimate)| {
-                json!({
-                    "plan": recipe::stage_view(stage), "estimate": estimate,
-                    "records": prepared.training.len(), "validation_records": prepared.validation.len(),
-                    "rejected_rows": prepared.rejects.len(), "sources": by_source(stage, prepared),
-                })
-            })
-            .collect();
+        let stages: Vec<Json> =
+            plan.stages.iter().zip(&stages).map(|(stage, outlook)| outlook.json(&recipe::view(stage))).collect();
         println!("{:#}", json!({ "run": recipe::plan_view(&plan), "stages": stages }));
         return Ok(());
     }
     print!("{}", recipe::plan_text(&plan)?);
-    for (number, (stage, prepared, estimate)) in stages.iter().enumerate() {
+    for (number, outlook) in stages.iter().enumerate() {
         println!("\n# stage {}", number + 1);
+        outlook.print(rate);
+    }
+    Ok(())
+}
+
+/// What a stage would do.
+enum Outlook<'a> {
+    Tuning {
+        stage: &'a StagePlan,
+        prepared: Box<Prepared>,
+        estimate: Estimate,
+    },
+    /// Names and values.
+    Action(Vec<(String, String)>),
+}
+
+impl Outlook<'_> {
+    fn json(&self, view: &Json) -> Json {
+        match self {
+            Self::Tuning { stage, prepared, estimate } => json!({
+                "plan": view, "estimate": estimate,
+                "records": prepared.training.len(), "validation_records": prepared.validation.len(),
+                "rejected_rows": prepared.rejects.len(), "sources": by_source(stage, prepared),
+            }),
+            Self::Action(facts) => {
+                let facts: serde_json::Map<String, Json> =
+                    facts.iter().map(|(name, value)| (name.replace(' ', "_"), json!(value))).collect();
+                json!({ "plan": view, "outlook": facts })
+            }
+        }
+    }
+
+    /// `rate` is that of matrix products here, in operations a second.
+    fn print(&self, rate: f64) {
+        let (stage, prepared, estimate) = match self {
+            Self::Tuning { stage, prepared, estimate } => (stage, prepared, estimate),
+            Self::Action(facts) => {
+                for (name, value) in facts {
+                    println!("# {name:<16} {value}");
+                }
+                return;
+            }
+        };
         println!(
             "# records          {} train, {} validate, {} refused",
             prepared.training.len(),
@@ -66,7 +106,6 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
             rate / 1e9
         );
     }
-    Ok(())
 }
 
 /// A source's share of the training.

@@ -5,12 +5,13 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use camelid_records::{
     Dataset, PreferenceRecord, PreferenceSet, PromptRecord, Provenance, Record, Reject, condition_messages,
-    conditioned, read, read_preferences, read_prompts,
+    conditioned, read, read_preferences,
 };
 use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_all, pack};
-use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
+use camelid_train::{Asked, Example, Label, Order, below, split, stream};
 
 use super::examples::{Wanted, line_up};
+use super::read_prompts::Prompts;
 use crate::models;
 use crate::recipe::{DataSource, Objective, Plan, RewardPlan, StagePlan};
 
@@ -154,39 +155,15 @@ impl Reader<'_> {
         needs_expected: bool,
         report: &mut dyn FnMut(&str),
     ) -> anyhow::Result<Vec<Example>> {
-        let mut examples = Vec::new();
+        let longest = self.stage.max_length.saturating_sub(answer_tokens);
+        let mut prompts = Prompts { first: self.names.len(), ..Prompts::default() };
         for source in sources {
-            let set = read_prompts(&source.path, &source.read_options())?;
-            report(&counted(source, set.records.len(), set.format.name(), set.rejects.len()));
-            let repeated = set.repeated();
-            if repeated > 0 {
-                let path = source.path.display();
-                report(&format!("{path}: {repeated} records repeat the prompt of an earlier one and are kept"));
-            }
-            self.rows += set.records.len() + set.rejects.len();
-            self.rejects.extend(set.rejects);
-            for record in set.records {
-                let number = self.names.len() as u32;
-                let longest = self.stage.max_length.saturating_sub(answer_tokens);
-                match encode_prompt(self.text, &record, longest, needs_expected) {
-                    Ok(tokens) => {
-                        let weights = vec![0.0; tokens.len()];
-                        let sequences = vec![Encoded { tokens, weights, record: number }];
-                        self.names.push(record.provenance.to_string());
-                        let PromptRecord { asked, expected, .. } = record;
-                        let label = Label::Prompt(Box::new(Prompt { asked, expected }));
-                        examples.push(Example { sequences, label });
-                    }
-                    Err((reason, fix)) => self.rejects.push(Reject {
-                        reason,
-                        fix: fix.to_owned(),
-                        row: serde_json::to_string(&record).unwrap_or_default().chars().take(500).collect(),
-                        provenance: record.provenance,
-                    }),
-                }
-            }
+            prompts.read(self.text, source, longest, needs_expected, report)?;
         }
-        Ok(examples)
+        self.rows += prompts.rows;
+        self.names.extend(prompts.names);
+        self.rejects.extend(prompts.rejects);
+        Ok(prompts.examples)
     }
 
     /// Prompts, each with the data's own answer as a second sequence.
@@ -325,7 +302,7 @@ impl Reader<'_> {
 }
 
 /// A prompt as tokens, at most so many.
-fn encode_prompt(
+pub(super) fn encode_prompt(
     text: &Text,
     record: &PromptRecord,
     longest: usize,
@@ -357,7 +334,7 @@ fn too_long(tokens: usize, longest: usize) -> (String, &'static str) {
     (reason, "raise max_length, or shorten the prompt")
 }
 
-fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
+pub(super) fn counted(source: &DataSource, records: usize, format: &str, refused: usize) -> String {
     format!("{}: {records} records as {format}, {refused} rows refused", source.path.display())
 }
 
@@ -378,7 +355,7 @@ fn on_reference_answers(records: &[PreferenceRecord], reader: &str, read: bool) 
     }
 }
 
-fn summary(rejects: &[Reject]) -> String {
+pub(super) fn summary(rejects: &[Reject]) -> String {
     match rejects.first() {
         Some(first) => format!("{} rows refused, the first {}: {}", rejects.len(), first.provenance, first.reason),
         None => "the files hold none".into(),

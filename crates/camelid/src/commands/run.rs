@@ -23,8 +23,9 @@ use super::prepare::{Prepared, first_examples, prepare, write_rejects};
 use super::reward_report::reward_report;
 use super::task::StageTask;
 use super::watch::Watch;
+use crate::actions::{self, Finish, Setting};
 use crate::cli::RunArgs;
-use crate::recipe::{self, Objective, Plan, StagePlan};
+use crate::recipe::{self, Objective, Plan, Stage, StagePlan};
 use crate::report::write_report;
 use crate::reward_models::{ENSEMBLE, REPORT};
 use crate::{machine, measure, models, process_memory};
@@ -59,6 +60,19 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         if plan.stages.len() > 1 {
             eprintln!("stage {} of {}: {}", index + 1, plan.stages.len(), directory.display());
         }
+        let stage = match stage {
+            Stage::Tuning(stage) => stage.as_ref(),
+            Stage::Action(action) => {
+                let opened = RunDirectory::open(&directory)?;
+                let setting = Setting { plan: &plan, model: &model, directory: &opened, requests: &requests };
+                let finish = actions::run(action.as_ref(), &setting, args.restart)?;
+                report(&directory);
+                match finish {
+                    Finish::Done => continue,
+                    Finish::Stopped => return Ok(ExitCode::from(STOPPED)),
+                }
+            }
+        };
         let seed = plan.seed;
         let run = StageRun { plan: &plan, stage, directory: &directory, model: &model, seed, requests: &requests };
         let result = run.run(args)?;
@@ -76,7 +90,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     if plan.stages.len() > 1 {
         report(&plan.directory);
     }
-    if plan.stages.last().is_some_and(|stage| stage.objective.is_reward()) {
+    if plan.stages.last().and_then(Stage::tuning).is_some_and(|stage| stage.objective.is_reward()) {
         eprintln!("\nTry it:  camelid score {} FILE", plan.directory.display());
     } else {
         eprintln!("\nTry it:  camelid chat {}", plan.directory.display());
@@ -96,7 +110,7 @@ fn report(directory: &Path) {
 fn stage_directory(plan: &Plan, index: usize) -> PathBuf {
     match plan.stages.len() {
         1 => plan.directory.clone(),
-        _ => plan.directory.join(format!("stage-{}-{}", index + 1, plan.stages[index].kind.name())),
+        _ => plan.directory.join(format!("stage-{}-{}", index + 1, plan.stages[index].kind())),
     }
 }
 

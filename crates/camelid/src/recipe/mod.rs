@@ -1,6 +1,7 @@
 //! Recipes: what the user wrote (`spec`), how it is read (`parse`) and what will be done (`resolve`).
 
 mod either;
+mod entry;
 mod expert_iteration;
 mod group;
 mod loss;
@@ -21,14 +22,14 @@ pub(crate) use expert_iteration::BuiltIteration;
 pub(crate) use loss::Built;
 pub(crate) use parse::{read, read_toml};
 pub(crate) use ppo::PpoPlan;
-pub(crate) use resolve::{Objective, Plan, StagePlan, resolve};
+pub(crate) use resolve::{Objective, Plan, Stage, StagePlan, resolve};
 pub(crate) use reward::RewardPlan;
-pub(crate) use rewards::{ModelPlan, TermKind, TermPlan};
+pub(crate) use rewards::{ModelPlan, RewardSpec, TermKind, TermPlan, needs_expected, refuse_per_step, resolve_rewards};
 pub(crate) use rollout::{Company, RolloutServerPlan};
-pub(crate) use sources::DataSource;
-pub(crate) use spec::MomentSpec;
+pub(crate) use sources::{DataSource, resolve_sources};
+pub(crate) use spec::{MomentSpec, Sources};
 pub(crate) use steps_reward::StepsPlan;
-pub(crate) use view::{plan_text, plan_view, stage_view};
+pub(crate) use view::{plan_text, plan_view, stage_view, view};
 
 /// A recipe that cannot be run: where, what and how to mend it.
 #[derive(Debug, thiserror::Error)]

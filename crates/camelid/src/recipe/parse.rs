@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 use toml_edit::{DocumentMut, Item, TableLike, Value};
 
 use super::RecipeError;
+use super::entry::KIND;
 use super::spec::RecipeSpec;
 
 /// Reads a recipe and applies `--set KEY=VALUE` changes.
@@ -33,22 +37,36 @@ fn text_of(path: &Path) -> Result<String, RecipeError> {
 
 /// As [`read`], on text; `name` is what errors call it.
 pub(crate) fn parse(name: &str, text: &str, changes: &[String]) -> Result<RecipeSpec, RecipeError> {
-    let written = toml::from_str(text).map_err(|error| explain(place(name, text, error.span()), &error));
+    let written = of_text(text).map_err(|error| explain(place(name, text, error.span()), &error));
     if changes.is_empty() {
         return written;
     }
     let changed = apply(name, text, changes)?;
-    toml::from_str(&changed).or_else(|error| {
+    of_text(&changed).or_else(|error| {
         // The fault is the file's own, or that of the first change that breaks it.
         written?;
         for count in 1..=changes.len() {
             let changed = apply(name, text, &changes[..count])?;
-            if let Err(error) = toml::from_str::<RecipeSpec>(&changed) {
+            if let Err(error) = of_text(&changed) {
                 return Err(explain(format!("--set {}", changes[count - 1]), &error));
             }
         }
         Err(explain(name.to_owned(), &error))
     })
+}
+
+/// The kind of a stage decides which keys it may have, so it is put before them.
+fn of_text(text: &str) -> Result<RecipeSpec, toml::de::Error> {
+    let mut table = DeTable::parse(text)?;
+    if let Some(DeValue::Array(stages)) = table.get_mut().get_mut("stage").map(Spanned::get_mut) {
+        for stage in stages.iter_mut() {
+            let DeValue::Table(stage) = stage.get_mut() else { continue };
+            let Some(kind) = stage.remove_entry(KIND) else { continue };
+            let rest = std::mem::take(stage);
+            stage.extend(std::iter::once(kind).chain(rest));
+        }
+    }
+    RecipeSpec::deserialize(toml::de::Deserializer::from(table))
 }
 
 fn apply(name: &str, text: &str, changes: &[String]) -> Result<String, RecipeError> {
@@ -136,6 +154,7 @@ fn nearest(wrong: &str, expected: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::entry::StageEntry;
 
     const RECIPE: &str = "model = \"m\"\n\n[[stage]]\nkind = \"sft\"\ndata = \"d.jsonl\"\nlora = { rank = 8 }\n";
 
@@ -175,8 +194,9 @@ mod tests {
         let spec = changed(&["stage.learning_rate=2e-4", "stage.1.lora.rank=4", "model=other", "seed=9"]).unwrap();
         assert_eq!(spec.model, "other");
         assert_eq!(spec.seed, 9);
-        assert_eq!(spec.stage[0].learning_rate, Some(2e-4));
-        assert_eq!(spec.stage[0].lora.as_ref().unwrap().rank, Some(4));
+        let StageEntry::Tuning(stage) = &spec.stage[0] else { panic!("{spec:?}") };
+        assert_eq!(stage.learning_rate, Some(2e-4));
+        assert_eq!(stage.lora.as_ref().unwrap().rank, Some(4));
     }
 
     #[test]
@@ -185,6 +205,19 @@ mod tests {
         let error = parse("r.toml", &text, &[]).unwrap_err().to_string();
         assert!(error.contains("r.toml, line 6"), "{error}");
         assert!(error.contains("did you mean `lora`?"), "{error}");
+    }
+
+    #[test]
+    fn the_kind_may_stand_anywhere_and_decides_which_keys_there_are() {
+        let text = "model = \"m\"\n\n[[stage]]\ndata = \"d.jsonl\"\nsamples = 4\nbeta = 0.1\nkind = \"KIND\"\n";
+        let read = |kind: &str| parse("r.toml", &text.replace("KIND", kind), &[]);
+        assert!(matches!(read("preference").unwrap().stage[0], StageEntry::Tuning(_)));
+        let error = read("best-of-n").unwrap_err().to_string();
+        assert!(error.starts_with("r.toml, line 6: unknown key `beta`"), "{error}");
+        let error = read("best-of-m").unwrap_err().to_string();
+        assert!(error.contains("line 7") && error.contains("did you mean `best-of-n`?"), "{error}");
+        let error = parse("r.toml", &text.replace("kind", "knd"), &[]).unwrap_err().to_string();
+        assert!(error.contains("`kind` is missing"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! From what the user wrote to what will be done: defaults filled in, combinations checked, files found.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use camelid_kernels::Compute;
 use camelid_model::{LowRank, MomentType, TransformerOptions, Tuning, Want};
@@ -9,6 +10,7 @@ use camelid_text::{Learn, Overlong, SpanPolicy};
 use camelid_train::{Reduction, ReferenceSource, ReferenceUpdate, TrainingPlan};
 
 use super::RecipeError;
+use super::entry::StageEntry;
 use super::expert_iteration::{ExpertIterationPlan, resolve_expert_iteration};
 use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
@@ -23,6 +25,7 @@ use super::spec::{
     StageSpec, TuneSpec,
 };
 use super::training::resolve_training;
+use crate::actions::Action;
 use crate::machine;
 
 /// A run, resolved.
@@ -34,10 +37,43 @@ pub(crate) struct Plan {
     pub(crate) compute: Compute,
     pub(crate) threads: Option<usize>,
     pub(crate) directory: PathBuf,
-    pub(crate) stages: Vec<StagePlan>,
+    pub(crate) stages: Vec<Stage>,
+}
+
+impl Plan {
+    /// The stages that tune.
+    pub(crate) fn tuning(&self) -> impl Iterator<Item = &StagePlan> {
+        self.stages.iter().filter_map(Stage::tuning)
+    }
 }
 
 /// A stage, resolved.
+#[derive(Clone, Debug)]
+pub(crate) enum Stage {
+    Tuning(Box<StagePlan>),
+    /// Trains nothing: the next stage goes on with the model that this one was given.
+    Action(Arc<dyn Action>),
+}
+
+impl Stage {
+    /// As recipes and run directories call it.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Tuning(stage) => stage.kind.name(),
+            Self::Action(action) => action.kind().name(),
+        }
+    }
+
+    /// The plan of a stage that tunes.
+    pub(crate) fn tuning(&self) -> Option<&StagePlan> {
+        match self {
+            Self::Tuning(stage) => Some(stage),
+            Self::Action(_) => None,
+        }
+    }
+}
+
+/// A stage that tunes, resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct StagePlan {
     pub(crate) kind: StageKind,
@@ -189,7 +225,13 @@ pub(crate) fn resolve(path: &Path, spec: &RecipeSpec) -> Result<Plan, RecipeErro
         .stage
         .iter()
         .enumerate()
-        .map(|(index, stage)| resolve_stage(path, &format!("{place}, stage {}", index + 1), spec.seed, stage))
+        .map(|(index, stage)| {
+            let place = format!("{place}, stage {}", index + 1);
+            Ok(match stage {
+                StageEntry::Tuning(stage) => Stage::Tuning(Box::new(resolve_stage(path, &place, spec.seed, stage)?)),
+                StageEntry::Action(action) => Stage::Action(action.resolve(path, &place)?),
+            })
+        })
         .collect::<Result<_, _>>()?;
     let compute = machine::precision(spec.compute);
     Ok(Plan { name, model: spec.model.clone(), seed: spec.seed, compute, threads: spec.threads, directory, stages })

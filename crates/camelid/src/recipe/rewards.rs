@@ -181,7 +181,7 @@ impl From<LengthPlan> for Length {
 }
 
 /// Refuses rewards of single steps where an answer is learned as a whole: their sum grows with the number of steps.
-pub(super) fn refuse_per_step(place: &str, terms: &[TermPlan], learner: &str) -> Result<(), RecipeError> {
+pub(crate) fn refuse_per_step(place: &str, terms: &[TermPlan], learner: &str) -> Result<(), RecipeError> {
     if terms.iter().all(|term| !matches!(&term.kind, TermKind::Steps(plan) if plan.is_per_step())) {
         return Ok(());
     }

@@ -8,6 +8,7 @@ use camelid_records::{Condition, Format, PairChoice, Role};
 use serde::Deserialize;
 
 use super::either::NameOrTable;
+use super::entry::StageEntry;
 use super::expert_iteration::SelectSpec;
 use super::group::{EvaluationChoice, KlPlace};
 use super::online_preference::SamplerSpec;
@@ -34,14 +35,15 @@ pub(crate) struct RecipeSpec {
     /// Instead of `runs/NAME`.
     pub(crate) run_directory: Option<PathBuf>,
     /// One after another; each starts from the model that the one before wrote.
-    pub(crate) stage: Vec<StageSpec>,
+    pub(crate) stage: Vec<StageEntry>,
 }
 
-/// What a stage does. Each kind is one file in `camelid-train`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+/// What a stage tunes for. Each kind is one file in `camelid-train`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum StageKind {
     /// Supervised tuning on demonstrations.
+    #[default]
     Sft,
     /// Preference optimisation on ranked or rated responses.
     Preference,
@@ -58,6 +60,16 @@ pub(crate) enum StageKind {
 }
 
 impl StageKind {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Sft,
+        Self::Preference,
+        Self::Reward,
+        Self::Group,
+        Self::Ppo,
+        Self::ExpertIteration,
+        Self::OnlinePreference,
+    ];
+
     /// As recipes and run directories call it.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -81,6 +93,8 @@ impl StageKind {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StageSpec {
+    /// Read before the other keys, by `entry`.
+    #[serde(skip)]
     pub(crate) kind: StageKind,
 
     /// Of a preference stage: `dpo` (the default), `ipo`, `kto` ...; of a reward stage: `bradley-terry` (the default),

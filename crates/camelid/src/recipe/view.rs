@@ -5,7 +5,7 @@ use camelid_model::{MomentType, Tuning};
 use camelid_train::Reduction;
 use serde_json::{Value as Json, json};
 
-use super::resolve::{Objective, Plan, StagePlan};
+use super::resolve::{Objective, Plan, Stage, StagePlan};
 
 /// Everything but the stages.
 pub(crate) fn plan_view(plan: &Plan) -> Json {
@@ -20,7 +20,21 @@ pub(crate) fn plan_view(plan: &Plan) -> Json {
     view
 }
 
-/// One stage.
+/// Any stage.
+pub(crate) fn view(stage: &Stage) -> Json {
+    match stage {
+        Stage::Tuning(stage) => stage_view(stage),
+        Stage::Action(action) => {
+            let mut view = json!({ "kind": action.kind().name() });
+            if let (Some(view), Json::Object(own)) = (view.as_object_mut(), action.view()) {
+                view.extend(own);
+            }
+            view
+        }
+    }
+}
+
+/// One that tunes.
 pub(crate) fn stage_view(stage: &StagePlan) -> Json {
     let tuning = match &stage.tuning {
         Tuning::Frozen => json!("nothing"),
@@ -80,6 +94,6 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
 /// The whole plan as TOML.
 pub(crate) fn plan_text(plan: &Plan) -> anyhow::Result<String> {
     let mut view = plan_view(plan);
-    view["stage"] = plan.stages.iter().map(stage_view).collect();
+    view["stage"] = plan.stages.iter().map(self::view).collect();
     Ok(toml::to_string(&view)?)
 }

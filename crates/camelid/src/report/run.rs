@@ -81,6 +81,7 @@ fn stage_sections(directory: &Path) -> Vec<Section> {
         sections.push(Section { heading: "Summary".into(), blocks });
     }
     sections.extend(reward_report(&directory.join("reward_report.json")));
+    sections.extend(crate::actions::sections(directory));
     sections.extend(curves::sections(&history));
     sections.extend(samples(&read_lines(&directory.join("samples.jsonl"))));
     sections.extend(rejects(&read_lines(&directory.join("rejects.jsonl"))));

@@ -59,7 +59,7 @@ impl Replicates {
     }
 
     /// From figures in any order.
-    pub(super) fn of(mut figures: Vec<f64>) -> Self {
+    pub(crate) fn of(mut figures: Vec<f64>) -> Self {
         figures.retain(|figure| !figure.is_nan());
         figures.sort_unstable_by(f64::total_cmp);
         Self(figures)

@@ -104,7 +104,7 @@ impl Generator for ServiceGenerator {
                         refused = Some((place, request));
                         busy = true;
                     }
-                    Err(refusal @ Refusal::Invalid(_)) => {
+                    Err(refusal @ Refusal::Invalid { .. }) => {
                         done(place, self.count(Err(GenerateError::Invalid(refusal.to_string()))));
                     }
                     Err(refusal @ Refusal::Closed) => {

@@ -10,7 +10,7 @@ use camelid_text::Text;
 
 use super::blocks::{self, BLOCK, BlockHash, Blocks, blocks_of};
 use super::sample::{Sample, top};
-use crate::{Event, Finish, Load, Refusal, Request, Sampler, Sink, TokenScore};
+use crate::{Event, Finish, InvalidSampling, Load, Refusal, Request, Sampler, Sink, TokenScore};
 
 /// How much an engine takes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,33 +117,39 @@ impl Scheduler {
 
     /// Whether a request can ever be served under these limits.
     pub fn check(limits: &Limits, request: &Request) -> Result<(), Refusal> {
-        let invalid = |message: String| Err(Refusal::Invalid(message));
+        let invalid = |field, message: String| Err(Refusal::Invalid { field, message });
         let Request { prompt, samples, max_tokens, choices, .. } = request;
         if prompt.is_empty() {
-            return invalid("the prompt has no tokens\n  fix: send at least one".into());
+            return invalid("prompt", "the prompt has no tokens\n  fix: send at least one".into());
         }
         if *samples == 0 || *samples > limits.samples {
-            return invalid(format!("{samples} samples are asked for\n  fix: ask for 1 to {}", limits.samples));
+            let message = format!("`n` asks for {samples} samples\n  fix: ask for 1 to {}", limits.samples);
+            return invalid("n", message);
         }
         if prompt.len() + max_tokens > limits.context {
             let total = prompt.len() + max_tokens;
-            return invalid(format!(
-                "prompt and answer have up to {total} tokens together, the limit is {}\n  fix: shorten the prompt or \
+            let message = format!(
+                "prompt and `max_tokens` are up to {total} tokens together, the limit is {}\n  fix: shorten the prompt or \
                  ask for fewer tokens",
                 limits.context
-            ));
+            );
+            return invalid("max_tokens", message);
         }
         if promise_of(request) > limits.cache_tokens / BLOCK {
-            return invalid(format!(
-                "the request may need {} tokens of cache, there are {}\n  fix: ask for fewer samples or tokens",
+            let field = if *samples > 1 { "n" } else { "max_tokens" };
+            let message = format!(
+                "with this `{field}` the request may need {} tokens of cache, there are {}\n  fix: ask for fewer samples \
+                 or tokens",
                 promise_of(request) * BLOCK,
                 limits.cache_tokens
-            ));
+            );
+            return invalid(field, message);
         }
         if choices.iter().any(Vec::is_empty) {
-            return invalid("a choice has no tokens\n  fix: leave it out".into());
+            return invalid("guided_choice", "`guided_choice` holds one without tokens\n  fix: leave it out".into());
         }
-        Sampler::new(request.sampling).map(drop).map_err(|error| Refusal::Invalid(error.to_string()))
+        let refusal = |error: InvalidSampling| Refusal::Invalid { field: error.parameter, message: error.to_string() };
+        Sampler::new(request.sampling).map(drop).map_err(refusal)
     }
 
     /// Queues a request that [`Self::check`] has passed. Setting `cancelled` ends it at the next step.

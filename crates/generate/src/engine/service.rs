@@ -76,6 +76,22 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The end of the engine's thread: nothing more is accepted, and whoever waits is told, since sinks say so when they are dropped.
+struct End<'a>(&'a Shared);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let orders = {
+            let mut inbox = lock(&self.0.inbox);
+            inbox.closed = true;
+            std::mem::take(&mut inbox.orders)
+        };
+        drop(orders);
+        let mut load = lock(&self.0.load);
+        *load = Load { waiting: 0, running: 0, cache_used: 0, ..*load };
+    }
+}
+
 impl EngineService {
     /// Starts the thread. At most `queue` requests wait; more are refused until some are done.
     pub fn start(mut engine: Engine, text: Arc<Text>, limits: Limits, queue: usize) -> std::io::Result<Self> {
@@ -87,6 +103,8 @@ impl EngineService {
         });
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("generation".into()).spawn(move || {
+            // However the thread ends, nobody must wait for it.
+            let _end = End(&of_thread);
             engine.open_cache(limits.cache_tokens, limits.context);
             work(&of_thread, engine, &text, limits);
         })?;
@@ -144,6 +162,14 @@ impl Service for EngineService {
 
     fn context(&self) -> usize {
         self.limits.context
+    }
+
+    fn queue(&self) -> usize {
+        self.queue
+    }
+
+    fn is_closed(&self) -> bool {
+        lock(&self.shared.inbox).closed
     }
 
     fn weight_version(&self) -> u64 {

@@ -120,6 +120,8 @@ pub struct Body {
 pub const MOST_SAMPLES: usize = 1024;
 /// Alternatives reported at each place at most, as vLLM's default.
 pub const MOST_LOG_PROBS: usize = 20;
+/// Stop strings, stop tokens and choices at most: each is looked at for each token, while other requests wait.
+const MOST_ALTERNATIVES: usize = 1024;
 /// OpenAI's limit where a completion names none.
 const COMPLETION_TOKENS: usize = 16;
 
@@ -137,10 +139,10 @@ impl Body {
             decoding.max_tokens.get_or_insert(COMPLETION_TOKENS);
         }
         let stream = fields.flag("stream")?;
-        let options = fields.take("stream_options").unwrap_or_default();
+        let usage = include_usage(&mut fields)?;
         let output = Output {
             stream,
-            include_usage: stream && options["include_usage"] == true,
+            include_usage: stream && usage,
             echo: fields.flag("echo")?,
             token_ids: fields.flag("return_token_ids")?,
             tokens_as_ids: fields.flag("return_tokens_as_token_ids")?,
@@ -161,12 +163,23 @@ fn chat(fields: &mut Fields) -> Result<Input, ApiError> {
     };
     let messages = messages::messages(list)?;
     let unused = fields.take("tool_choice").is_some_and(|choice| choice == "none");
-    let tools = fields.take("tools").filter(|tools| !unused && tools.as_array().is_none_or(|tools| !tools.is_empty()));
+    let tools: Option<Vec<Map<String, Json>>> = fields.read("tools")?;
+    let tools = tools.filter(|tools| !unused && !tools.is_empty()).map(Json::from);
     let mut template_arguments: Map<String, Json> = fields.read("chat_template_kwargs")?.unwrap_or_default();
     if let Some(effort) = fields.take("reasoning_effort") {
         template_arguments.insert("reasoning_effort".into(), effort);
     }
     Ok(Input::Chat { messages, tools, template_arguments })
+}
+
+/// Whether a stream is to end with the counts of tokens.
+fn include_usage(fields: &mut Fields) -> Result<bool, ApiError> {
+    #[derive(Default, Deserialize)]
+    struct StreamOptions {
+        include_usage: Option<bool>,
+    }
+    let options: StreamOptions = fields.read("stream_options")?.unwrap_or_default();
+    Ok(options.include_usage.unwrap_or(false))
 }
 
 /// A text, tokens, or a list of either.
@@ -225,6 +238,17 @@ fn decoding(endpoint: Endpoint, fields: &mut Fields) -> Result<Decoding, ApiErro
     if decoding.samples == 0 || decoding.samples > MOST_SAMPLES {
         let message = format!("`n` is {}\n  fix: use 1 to {MOST_SAMPLES}", decoding.samples);
         return Err(ApiError::field("n", message));
+    }
+    let lists = [
+        ("stop", decoding.stop.len()),
+        ("stop_token_ids", decoding.stop_tokens.len()),
+        ("guided_choice", decoding.choices.len()),
+    ];
+    for (name, count) in lists {
+        if count > MOST_ALTERNATIVES {
+            let message = format!("`{name}` has {count} entries\n  fix: send at most {MOST_ALTERNATIVES}");
+            return Err(ApiError::field(name, message));
+        }
     }
     if decoding.stop.iter().any(String::is_empty) {
         return Err(ApiError::field("stop", "`stop` holds an empty text\n  fix: leave it out"));

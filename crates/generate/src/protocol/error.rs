@@ -68,6 +68,11 @@ impl ApiError {
         Self { code: Some("model_not_found"), status: 404, ..Self::field("model", message) }
     }
 
+    /// The body took longer to arrive than the server waits.
+    pub fn too_slow(seconds: u64) -> Self {
+        Self::new(408, format!("the body did not arrive within {seconds} seconds\n  fix: send it faster or in parts"))
+    }
+
     /// The body is larger than the server takes.
     pub fn too_large(limit: usize) -> Self {
         let message = format!("the body is larger than {limit} bytes\n  fix: send fewer or shorter prompts at a time");
@@ -93,7 +98,7 @@ impl ApiError {
     pub fn refused(refusal: &Refusal, retry_after: u64) -> Self {
         let message = refusal.to_string();
         match refusal {
-            Refusal::Invalid(_) => Self::new(400, message),
+            Refusal::Invalid { field, .. } => Self::field(*field, message),
             Refusal::Busy { .. } => {
                 Self { retry_after: Some(retry_after), code: Some("queue_full"), ..Self::new(429, message) }
             }

@@ -5,11 +5,33 @@ use serde_json::{Map, Value as Json};
 
 use super::ApiError;
 
+/// Values of a body at most: two bytes of JSON can become a hundred in memory.
+const MOST_VALUES: usize = 1 << 20;
+
+/// An upper bound of the values of a JSON text, without building them.
+fn values_of(body: &[u8]) -> usize {
+    let (mut values, mut quoted, mut escaped) = (1, false, false);
+    for &byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b',' | b':' | b'[' | b'{' if !quoted => values += 1,
+            _ => {}
+        }
+    }
+    values
+}
+
 /// The fields of a request. A field that is null counts as absent, as clients write it either way.
 pub(super) struct Fields(Map<String, Json>);
 
 impl Fields {
     pub(super) fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        if values_of(body) > MOST_VALUES {
+            let message = format!("the body has more than {MOST_VALUES} values\n  fix: send fewer prompts at a time");
+            return Err(ApiError::malformed(message));
+        }
         match serde_json::from_slice(body) {
             Ok(Json::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(ApiError::malformed("the body is no JSON object\n  fix: send `{\"model\": ..., ...}`")),
@@ -49,5 +71,23 @@ pub(super) fn one_or_many<T: DeserializeOwned>(name: &str, value: Json) -> Resul
     match value {
         Json::Array(_) => from_json(name, value),
         one => Ok(vec![from_json(name, one)?]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_texts() {
+        for (text, least) in [("3", 1), ("[1,2,3]", 4), (r#"{"a": "x,y\",[{", "b": [[]]}"#, 4)] {
+            let bound = values_of(text.as_bytes());
+            assert!((least..=3 * least).contains(&bound), "{text}: {bound}");
+        }
+        let many = format!("{{\"prompt\": [{}0]}}", "0,".repeat(MOST_VALUES));
+        let Err(error) = Fields::parse(many.as_bytes()) else { panic!("it was read") };
+        assert!(error.message.contains("more than 1048576 values"), "{error}");
+        let text = format!("{{\"prompt\": \"{}\"}}", "0,".repeat(MOST_VALUES));
+        assert!(Fields::parse(text.as_bytes()).is_ok(), "a long text is one value");
     }
 }

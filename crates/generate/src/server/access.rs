@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::Server;
+use super::{Server, Settings};
 use crate::protocol::ApiError;
 
 /// Lets a request pass if it carries the server's key.
@@ -39,10 +38,18 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// The body, or why there is none.
-pub(super) fn received(body: Result<Bytes, BytesRejection>, limit: usize) -> Result<Bytes, ApiError> {
+/// The body, or why there is none. A client that sends too slowly is not waited for.
+pub(super) async fn received(request: Request, settings: &Settings) -> Result<Bytes, ApiError> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    // Nobody has to send what is refused anyway.
+    if length.is_some_and(|length: u64| length > settings.body_limit as u64) {
+        return Err(ApiError::too_large(settings.body_limit));
+    }
+    let Ok(body) = tokio::time::timeout(settings.receive_limit, Bytes::from_request(request, &())).await else {
+        return Err(ApiError::too_slow(settings.receive_limit.as_secs()));
+    };
     body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(limit),
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::too_large(settings.body_limit),
         _ => ApiError::malformed(format!("the body could not be received: {rejection}\n  fix: send it again")),
     })
 }

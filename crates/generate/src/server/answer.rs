@@ -1,43 +1,40 @@
 //! The two ways to ask for an answer, and the two ways to give it.
 
-use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::{Request, State};
 use axum::response::sse::{Event as Line, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Serialize;
+use tokio::sync::mpsc;
 
+use super::Shared;
 use super::access::received;
 use super::ask::{Running, ask};
 use super::pieces::Pieces;
 use super::render::Renderer;
-use super::{Server, Shared};
 use crate::gather::Gathered;
 use crate::protocol::{ApiError, Endpoint};
 use crate::random::fresh_number;
 
-pub(super) async fn chat(state: Shared, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
-    answer(state, Endpoint::Chat, body).await
+pub(super) async fn chat(state: Shared, request: Request) -> Result<Response, ApiError> {
+    answer(state, Endpoint::Chat, request).await
 }
 
-pub(super) async fn completions(state: Shared, body: Result<Bytes, BytesRejection>) -> Result<Response, ApiError> {
-    answer(state, Endpoint::Completions, body).await
+pub(super) async fn completions(state: Shared, request: Request) -> Result<Response, ApiError> {
+    answer(state, Endpoint::Completions, request).await
 }
 
-async fn answer(
-    State(server): Shared,
-    endpoint: Endpoint,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
-    let body = received(body, server.settings.body_limit)?;
-    let asking = tokio::task::spawn_blocking(move || ask(server, endpoint, &body)).await;
-    let running = asking.map_err(|_| ApiError::internal("the request broke the server\n  fix: report it"))??;
+async fn answer(State(server): Shared, endpoint: Endpoint, request: Request) -> Result<Response, ApiError> {
+    let body = received(request, &server.settings).await?;
+    // The permit lasts as long as the work, which goes on where the client has left.
+    let permit = server.understanding.clone().acquire_owned().await.map_err(|_| ApiError::stopping())?;
+    let asking = tokio::task::spawn_blocking(move || {
+        let _permit = permit;
+        ask(server, endpoint, &body)
+    });
+    let running = asking.await.map_err(|_| ApiError::internal("the request broke the server\n  fix: report it"))??;
     let prefix = if endpoint == Endpoint::Chat { "chatcmpl" } else { "cmpl" };
     let id = format!("{prefix}-{:016x}{:016x}", fresh_number(), fresh_number());
     let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
@@ -62,66 +59,82 @@ async fn whole(mut running: Running, id: String, created: u64) -> Result<Respons
     Ok(axum::Json(renderer.reply(id, created, &gathered)).into_response())
 }
 
-/// A stream of server-sent events and what it still has to do.
-struct Streaming {
-    running: Running,
-    server: Arc<Server>,
-    pieces: Pieces,
-    /// Lines to send before the next event is asked for.
-    ready: VecDeque<Line>,
-    over: bool,
+/// Lines that wait for a client to read them. A client that reads nothing for the stall limit while there are more is given up, so that
+/// what it does not read cannot pile up.
+const LINES_AHEAD: usize = 64;
+
+/// What goes to the connection.
+enum Outgoing {
+    Line(Line),
+    /// Everything was sent.
+    End,
 }
 
 fn streamed(running: Running, id: String, created: u64) -> Response {
     let pieces = Pieces::new(id, created, running.asked.prompts.len(), running.asked.body.decoding.samples);
-    let server = running.server().clone();
-    let streaming = Streaming { running, server, pieces, ready: VecDeque::new(), over: false };
-    let lines = stream::unfold(streaming, |mut streaming| async move {
-        let line = streaming.next().await?;
-        Some((Ok::<_, Infallible>(line), streaming))
+    let stall_limit = running.server().settings.stall_limit;
+    let (sender, lines) = mpsc::channel(LINES_AHEAD);
+    tokio::spawn(send(running, pieces, sender, stall_limit));
+    let lines = stream::unfold(Some(lines), |lines| async move {
+        let mut lines = lines?;
+        match lines.recv().await {
+            Some(Outgoing::Line(line)) => Some((Ok(line), Some(lines))),
+            Some(Outgoing::End) => None,
+            // The connection breaks off, which no client takes for the end of an answer.
+            None => Some((Err(std::io::Error::other("the client has stopped reading")), None)),
+        }
     });
     Sse::new(lines).keep_alive(KeepAlive::default()).into_response()
 }
 
-impl Streaming {
-    async fn next(&mut self) -> Option<Line> {
-        loop {
-            if let Some(line) = self.ready.pop_front() {
-                return Some(line);
-            }
-            if self.over {
-                return None;
-            }
-            self.advance().await;
-        }
-    }
-
-    async fn advance(&mut self) {
-        match self.running.next().await {
-            Ok((place, event)) => {
-                let renderer = Renderer { asked: &self.running.asked, text: &self.server.text };
-                let reply = self.pieces.push(place, event, &renderer);
-                self.ready.extend(reply.map(|reply| line(&reply)));
-                if self.pieces.done() {
-                    if self.running.asked.body.output.include_usage {
-                        self.ready.push_back(line(&self.pieces.usage(&renderer)));
-                    }
-                    self.running.finish();
-                    self.end();
-                }
-            }
-            // The status has gone out already, so the error comes as a piece.
-            Err(error) => {
-                self.ready.push_back(line(&error.json()));
-                self.end();
+/// Turns events into lines until all are sent or nobody takes them any more.
+async fn send(mut running: Running, mut pieces: Pieces, lines: mpsc::Sender<Outgoing>, stall_limit: Duration) {
+    loop {
+        let event = tokio::select! {
+            biased;
+            () = lines.closed() => return,
+            event = running.next() => event,
+        };
+        let (ready, over) = advance(event, &running, &mut pieces);
+        for line in ready {
+            if lines.send_timeout(Outgoing::Line(line), stall_limit).await.is_err() {
+                return;
             }
         }
+        if over {
+            if pieces.done() {
+                running.finish();
+            }
+            let _ = lines.send_timeout(Outgoing::End, stall_limit).await;
+            return;
+        }
     }
+}
 
-    fn end(&mut self) {
-        self.ready.push_back(Line::default().data("[DONE]"));
-        self.over = true;
+/// Lines for an event, and whether they are the last.
+fn advance(
+    event: Result<(usize, crate::Event), ApiError>,
+    running: &Running,
+    pieces: &mut Pieces,
+) -> (Vec<Line>, bool) {
+    let (mut ready, mut over) = (Vec::new(), true);
+    match event {
+        Ok((place, event)) => {
+            let renderer = Renderer { asked: &running.asked, text: &running.server().text };
+            let reply = pieces.push(place, event, &renderer);
+            ready.extend(reply.map(|reply| line(&reply)));
+            over = pieces.done();
+            if over && running.asked.body.output.include_usage {
+                ready.push(line(&pieces.usage(&renderer)));
+            }
+        }
+        // The status has gone out already, so the error comes as a piece.
+        Err(error) => ready.push(line(&error.json())),
     }
+    if over {
+        ready.push(Line::default().data("[DONE]"));
+    }
+    (ready, over)
 }
 
 /// JSON has no line breaks, as the format of events requires.

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use super::Server;
 use crate::gather::sink;
 use crate::protocol::{ApiError, Body, Endpoint, Input};
-use crate::{Event, Ticket, prepare};
+use crate::{Event, Refusal, Ticket, prepare};
 
 /// A request that the engine has accepted. Dropping it cancels what is left of it.
 pub(super) struct Running {
@@ -39,6 +39,11 @@ pub(super) fn ask(server: Arc<Server>, endpoint: Endpoint, body: &[u8]) -> Resul
     let begun = Instant::now();
     let body = Body::parse(endpoint, body)?;
     let model = server.model(body.model.as_deref())?;
+    let (asked, most) = (body.inputs.len(), server.service.queue());
+    if asked > most {
+        let message = format!("`prompt` holds {asked} prompts\n  fix: send at most {most} at a time");
+        return Err(ApiError::field("prompt", message));
+    }
     let context = server.service.context();
     let score_echo = body.output.echo && body.decoding.log_probs.is_some();
     let prepare = |input: &Input| {
@@ -54,13 +59,23 @@ pub(super) fn ask(server: Arc<Server>, endpoint: Endpoint, body: &[u8]) -> Resul
     let submit = |(place, request)| {
         let sender = sender.clone();
         let sink = sink(place, move |event| sender.send(event).is_ok());
-        server.service.submit(request, sink).map_err(|refusal| ApiError::refused(&refusal, server.settings.retry_after))
+        let refused = |refusal: Refusal| refused(&refusal, &server, endpoint);
+        server.service.submit(request, sink).map_err(refused)
     };
     let tickets = requests.into_iter().enumerate().map(submit).collect::<Result<Vec<_>, _>>()?;
     let weight_version = tickets.iter().map(|ticket| ticket.weight_version()).min().unwrap_or_default();
     let stopping = server.stopping.subscribe();
     let asked = Asked { body, prompts, model, weight_version };
     Ok(Running { asked, events, stopping, server, begun, heard: false, finished: false, _tickets: tickets })
+}
+
+/// An engine's refusal in the words of the endpoint.
+fn refused(refusal: &Refusal, server: &Server, endpoint: Endpoint) -> ApiError {
+    let error = ApiError::refused(refusal, server.settings.retry_after);
+    match error.field.as_deref() {
+        Some("prompt") if endpoint == Endpoint::Chat => ApiError { field: Some("messages".into()), ..error },
+        _ => error,
+    }
 }
 
 impl Running {

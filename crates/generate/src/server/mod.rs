@@ -30,10 +30,11 @@ use axum::http::{Method, StatusCode, Uri, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt;
 use camelid_text::Text;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::protocol::ApiError;
 use crate::{Sampling, Service};
@@ -54,6 +55,10 @@ pub struct Settings {
     pub api_key: Option<String>,
     /// Bytes of a request at most.
     pub body_limit: usize,
+    /// How long a request's body may take to arrive.
+    pub receive_limit: Duration,
+    /// How long a client that reads a stream may take nothing from it before it is given up.
+    pub stall_limit: Duration,
     /// Seconds after which a client may try again when the queue is full.
     pub retry_after: u64,
     /// How long a shutdown waits for accepted requests before it cancels them.
@@ -61,13 +66,16 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// One model, no key, OpenAI's decoding parameters, bodies of 16 MiB, five minutes to drain.
+    /// One model, no key, OpenAI's decoding parameters, bodies of 16 MiB within a minute, two minutes without reading, five minutes
+    /// to drain.
     pub fn new(model: impl Into<String>) -> Self {
         Self {
             models: vec![model.into()],
             sampling: Sampling { temperature: 1.0, ..Sampling::greedy() },
             api_key: None,
             body_limit: 16 << 20,
+            receive_limit: Duration::from_mins(1),
+            stall_limit: Duration::from_mins(2),
             retry_after: 1,
             drain_limit: Duration::from_mins(5),
         }
@@ -81,6 +89,8 @@ pub struct Server {
     settings: Settings,
     load_adapter: Option<LoadAdapter>,
     metrics: Metrics,
+    /// Bodies that are understood at a time: each takes a processor, and memory of many times its size.
+    understanding: Arc<Semaphore>,
     /// Becomes true when requests that still run are given up.
     stopping: watch::Sender<bool>,
 }
@@ -95,6 +105,7 @@ impl Server {
             settings,
             load_adapter: None,
             metrics: Metrics::default(),
+            understanding: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(2, usize::from).max(2))),
             stopping: watch::Sender::new(false),
         }
     }
@@ -148,6 +159,9 @@ pub async fn serve(
         shutdown.await;
         closes.notify_one();
     };
+    // Pieces of a stream are small: held back until the client has confirmed the last (Nagle), each would be 40 ms late. A connection
+    // on which this cannot be set works all the same.
+    let listener = listener.tap_io(|connection| drop(connection.set_nodelay(true)));
     let serving = axum::serve(listener, router(server.clone())).with_graceful_shutdown(signal).into_future();
     let out_of_time = async {
         closing.notified().await;
@@ -171,7 +185,7 @@ async fn models(State(server): Shared) -> Response {
 }
 
 async fn health(State(server): Shared) -> Response {
-    let stopping = *server.stopping.borrow();
+    let stopping = *server.stopping.borrow() || server.service.is_closed();
     let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let word = if stopping { "stopping" } else { "ok" };
     (status, axum::Json(json!({ "status": word, "weight_version": server.service.weight_version() }))).into_response()

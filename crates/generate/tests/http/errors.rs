@@ -244,7 +244,66 @@ fn nothing_that_is_sent_breaks_the_server() {
     let route = proptest::sample::select(vec![CHAT, COMPLETIONS, "/admin/load_adapter"]);
     proptest!(ProptestConfig::with_cases(400), |(body in body, route in route)| {
         let request = server.client.post(format!("{}{route}", server.base)).header("content-type", "application/json");
-        let status = runtime.block_on(request.body(body).send()).unwrap().status();
-        prop_assert!(status.as_u16() < 500, "{status}");
+        let is_object = serde_json::from_slice::<Json>(&body).is_ok_and(|json| json.is_object());
+        // The timeout's clock is the runtime's.
+        let limit = std::time::Duration::from_secs(20);
+        let response = runtime.block_on(async { request.body(body).timeout(limit).send().await }).unwrap();
+        let status = response.status().as_u16();
+        prop_assert!(status < 500, "{status}");
+        if status >= 400 {
+            let reply: Json = runtime.block_on(response.json()).unwrap();
+            let message = reply["error"]["message"].as_str().unwrap_or_default();
+            prop_assert!(message.contains("\n  fix: "), "{reply}");
+            // The admin address is not open here, which is nobody's field.
+            if status == 400 && is_object {
+                let field = reply["error"]["param"].as_str().unwrap_or("?");
+                prop_assert!(message.contains(field), "{reply}");
+            }
+        }
+    });
+}
+
+/// A field, and values that it cannot have.
+fn wrong_field() -> impl Strategy<Value = (&'static str, Json)> {
+    let scalars = || prop_oneof![any::<bool>().prop_map(Json::from), "[a-z]{1,9}".prop_map(Json::from)];
+    let objects = || proptest::collection::btree_map("[a-z]{1,5}", any::<i32>(), 0..3).prop_map(|map| json!(map));
+    let lists = || proptest::collection::vec(any::<bool>(), 1..4).prop_map(|list| json!(list));
+    let numbers = || {
+        prop_oneof![
+            any::<i32>().prop_map(Json::from),
+            any::<f64>().prop_filter_map("finite", |x| x.is_finite().then(|| json!(x)))
+        ]
+    };
+    let no_number = || prop_oneof![scalars(), objects(), lists()];
+    let counts = ["n", "max_tokens", "max_completion_tokens", "prompt_logprobs"];
+    let reals =
+        ["temperature", "top_p", "min_p", "typical_p", "repetition_penalty", "presence_penalty", "frequency_penalty"];
+    let negative = || (i64::MIN..0).prop_map(Json::from);
+    let fraction = || (0_i32..1000).prop_map(|whole| json!(f64::from(whole) + 0.5));
+    prop_oneof![
+        (proptest::sample::select(reals.to_vec()), no_number()),
+        (proptest::sample::select(counts.to_vec()), prop_oneof![no_number(), negative(), fraction()]),
+        (proptest::sample::select(vec!["top_k", "seed"]), prop_oneof![no_number(), fraction()]),
+        (
+            proptest::sample::select(vec!["stream", "ignore_eos", "return_token_ids", "echo"]),
+            prop_oneof![numbers(), objects(), lists(), "[a-z]{1,9}".prop_map(Json::from)]
+        ),
+        (proptest::sample::select(vec!["stop", "stop_token_ids", "guided_choice"]), prop_oneof![objects(), lists()]),
+        (Just("model"), prop_oneof![numbers(), objects(), lists()]),
+        (Just("stream_options"), prop_oneof![scalars(), numbers()]),
+    ]
+}
+
+#[test]
+fn a_field_of_the_wrong_type_is_named() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let server = runtime.block_on(plain());
+    proptest!(ProptestConfig::with_cases(400), |((field, value) in wrong_field(), chats in any::<bool>())| {
+        let more = json!({ field: value });
+        let (route, body) = if chats { (CHAT, chat(more)) } else { (COMPLETIONS, completion(more)) };
+        let (status, reply) = runtime.block_on(server.ask(route, &body));
+        prop_assert_eq!((status, reply["error"]["param"].as_str()), (400, Some(field)), "{} gave {}", body, reply);
+        let message = reply["error"]["message"].as_str().unwrap_or_default();
+        prop_assert!(message.contains(field) && message.contains("\n  fix: "), "{}", reply);
     });
 }

@@ -4,5 +4,8 @@ mod answers;
 mod client;
 mod errors;
 mod life;
+mod load;
+#[path = "../support/recalling.rs"]
+mod recalling;
 mod replies;
 mod support;

@@ -56,6 +56,20 @@ pub fn exact_kl(probabilities: &[f64], rewards: &[f64], n: usize) -> f64 {
     terms.map(|(chosen, probability)| chosen * (chosen / probability).ln()).sum()
 }
 
+/// `KL(P_n‖π)` from samples of one prompt by their proxy rewards. Samples that tie are one level, which is all that the KL depends on:
+/// `Σ P_n(level) log(P_n(level)/π(level))`. Taken of the samples themselves it is too small as `n` comes near to their number, by
+/// as much for levels as for samples that all differ, whose KL is known; so the law is multiplied with the ratio of the two. Without
+/// ties it is [`kl_bound`], where all tie 0.
+pub fn kl_estimate(proxy: &[f64], n: usize) -> f64 {
+    let count = proxy.len();
+    if n < 2 || count < 2 {
+        return 0.0;
+    }
+    let uniform = vec![1.0 / count as f64; count];
+    let all_differ: Vec<f64> = (0..count).map(|rank| rank as f64).collect();
+    kl_bound(n) * exact_kl(&uniform, proxy, n) / exact_kl(&uniform, &all_differ, n)
+}
+
 /// Answers of equal reward, ascending, each with the probability of a lower reward.
 fn levels(probabilities: &[f64], rewards: &[f64]) -> Vec<(Vec<usize>, f64)> {
     let order = ascending(rewards);
@@ -160,6 +174,44 @@ mod tests {
         }
         for (ours, enumerated) in distribution(&policy, &rewards, 3).into_iter().zip(chosen) {
             assert!((ours - enumerated).abs() < 1e-15);
+        }
+    }
+
+    #[test]
+    fn ties_make_the_estimated_kl_smaller() {
+        let distinct: Vec<f64> = (0..64).map(|y| f64::from(y * 37 % 64)).collect();
+        for n in [1, 2, 8, 64] {
+            assert!((kl_estimate(&distinct, n) - kl_bound(n)).abs() < 1e-12, "{n}");
+            assert_eq!(kl_estimate(&[1.0; 64], n), 0.0);
+        }
+        // Half of the mass is best: 1 - 2⁻ⁿ of the choices fall there.
+        let halves: Vec<f64> = (0..4096).map(|y| f64::from(y % 2)).collect();
+        for n in [2, 4, 16] {
+            let (best, rest) = (1.0 - 0.5_f64.powi(n), 0.5_f64.powi(n));
+            let expected = best * (best / 0.5).ln() + rest * (rest / 0.5).ln();
+            let estimate = kl_estimate(&halves, n as usize);
+            assert!((estimate / expected - 1.0).abs() < 0.01, "{n}: {estimate} is not {expected}");
+        }
+    }
+
+    /// Draws of a policy over few answers say what its listed probabilities do.
+    #[test]
+    fn the_estimated_kl_is_that_of_the_policy_drawn_from() {
+        let (policy, rewards) = ([0.05, 0.15, 0.3, 0.1, 0.4], [4.0, 1.0, 3.0, 3.0, 2.0]);
+        let mut state = 7_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut uniform = (state >> 11) as f64 / (1_u64 << 53) as f64;
+            let answer = policy.iter().position(|probability| {
+                uniform -= probability;
+                uniform < 0.0
+            });
+            rewards[answer.unwrap_or(4)]
+        };
+        let proxy: Vec<f64> = (0..20_000).map(|_| draw()).collect();
+        for n in [2, 4, 16] {
+            let (estimate, exact) = (kl_estimate(&proxy, n), exact_kl(&policy, &rewards, n));
+            assert!((estimate / exact - 1.0).abs() < 0.02, "{n}: {estimate} is not {exact}");
         }
     }
 
