@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use camelid_generate::client::{PolicyServer, RemoteSettings};
 use camelid_kernels::Cpu;
+use camelid_objectives::Reduced;
 use camelid_objectives::reward::sentiment::Lexicon;
 use camelid_text::{Text, TextAssets};
 use camelid_train::rewards::{
@@ -72,7 +73,7 @@ fn judges(plan: &ModelPlan, backend: &dyn Fn() -> Cpu) -> anyhow::Result<Opened>
     if !objections.is_empty() && !plan.force {
         bail!(
             "the reward model {name} is not certified: {}\n  fix: train it on more or better comparisons with some held out, or \
-             set `force = true` beside `model`",
+             set `force = true` beside its name",
             objections.join("; ")
         );
     }
@@ -99,7 +100,14 @@ fn steps(
         Some(aggregate) => StepsGiven::Once(aggregate.into()),
         None => StepsGiven::Each(Box::new(Text::new(policy.clone())?)),
     };
-    Ok(StepsReward { models, text, separator: plan.separator.clone(), given, token_budget })
+    Ok(StepsReward {
+        models,
+        text,
+        separator: plan.separator.clone(),
+        given,
+        token_budget,
+        counted: Reduced::default(),
+    })
 }
 
 pub(crate) fn read_lexicon(path: &Path) -> anyhow::Result<Lexicon> {

@@ -74,6 +74,11 @@ pub trait Reward {
     /// One for each candidate, in their order.
     fn rewards(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<Given>, TrainError>;
 
+    /// What else is to be known of the last round, under names that begin with `rewards/NAME/`.
+    fn metrics(&mut self) -> Vec<Metric> {
+        Vec::new()
+    }
+
     /// Whether prompts must come with the answer that is right.
     fn needs_expected(&self) -> bool {
         false
@@ -123,6 +128,7 @@ impl Rewards {
                 });
             }
             metrics.extend(figures(reward.name(), &totals));
+            metrics.extend(reward.metrics());
             for (sum, given) in sums.iter_mut().zip(given) {
                 sum.score += *weight * given.score;
                 sum.steps.extend(given.steps.into_iter().map(|(token, score)| (token, *weight * score)));

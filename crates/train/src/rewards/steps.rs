@@ -1,6 +1,7 @@
 //! What trained process reward models say of every step of an answer; see [`camelid_objectives::reward::steps`].
 
 use camelid_objectives::reward::steps::{Aggregate, Step, steps};
+use camelid_objectives::{Metric, Reduced};
 use camelid_records::{Asked, Message, Provenance, Stepwise};
 use camelid_text::{Encoded, Overlong, SpanPolicy, Text};
 
@@ -20,6 +21,8 @@ pub struct StepsReward {
     pub given: StepsGiven,
     /// Rows computed at once.
     pub token_budget: usize,
+    /// Steps of each answer of the last round.
+    pub counted: Reduced,
 }
 
 /// Where the rewards of steps stand.
@@ -77,6 +80,8 @@ impl Reward for StepsReward {
     fn rewards(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<Given>, TrainError> {
         let of_answers: Vec<Vec<Step<'_>>> =
             candidates.iter().map(|candidate| steps(candidate.text, &self.separator)).collect();
+        let count: usize = of_answers.iter().map(Vec::len).sum();
+        self.counted = Reduced::new(count as f64, candidates.len() as f64);
         // One example a prompt, without answers that have no step.
         let mut examples: Vec<Example> = Vec::new();
         let mut before = None;
@@ -96,6 +101,10 @@ impl Reward for StepsReward {
             self.give(candidate, steps, &of_answer)
         });
         Ok(given.collect())
+    }
+
+    fn metrics(&mut self) -> Vec<Metric> {
+        vec![Metric::new("rewards/steps/count", self.counted)]
     }
 }
 
