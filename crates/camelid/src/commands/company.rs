@@ -14,6 +14,7 @@ use camelid_train::rewards::{
 };
 use camelid_train::{Answerer, RolloutServer};
 
+use super::judge;
 use crate::machine;
 use crate::recipe::{Company, ModelPlan, Plan, RolloutServerPlan, StagePlan, StepsPlan, TermKind, TermPlan};
 use crate::reward_models::{self, Opened, Verdict};
@@ -22,42 +23,58 @@ use crate::reward_models::{self, Opened, Verdict};
 pub(crate) fn open(plan: &Plan, stage: &StagePlan, directory: &Path, text: &TextAssets) -> anyhow::Result<Company> {
     Ok(Company {
         text: Text::new(text.clone())?,
-        rewards: rewards(plan, stage.rewards(), stage.training.tokens_per_micro_batch, text)?,
+        rewards: rewards(plan, stage.rewards(), stage.training.tokens_per_micro_batch, text, &directory.join(JUDGE))?,
         answerer: answerer(stage.rollout_server.as_ref(), directory)?,
     })
 }
 
-/// Opens what `terms` name. Reward models compute at most `token_budget` rows at once; `text` is the policy's.
+/// The folder in a stage's directory where judges' answers are kept, so that none is asked for twice when a run goes on.
+pub(crate) const JUDGE: &str = "judge";
+
+/// Opens what `terms` name. Reward models compute at most `token_budget` rows at once; `text` is the policy's; judges keep their
+/// answers in `judgements`, which is made where there is a judge.
 pub(crate) fn rewards(
     plan: &Plan,
     terms: &[TermPlan],
     token_budget: usize,
     text: &TextAssets,
+    judgements: &Path,
 ) -> anyhow::Result<Rewards> {
-    let backend = || machine::open_precision(plan.compute, plan.threads);
-    let open = |term: &TermPlan| Ok(Term { weight: term.weight, reward: reward(term, token_budget, &backend, text)? });
-    Ok(Rewards { terms: terms.iter().map(open).collect::<anyhow::Result<_>>()? })
+    let opener = Opener { plan, token_budget, text, judgements };
+    let open =
+        |(number, term): (usize, &TermPlan)| Ok(Term { weight: term.weight, reward: opener.reward(number + 1, term)? });
+    Ok(Rewards { terms: terms.iter().enumerate().map(open).collect::<anyhow::Result<_>>()? })
 }
 
-fn reward(
-    term: &TermPlan,
+struct Opener<'a> {
+    plan: &'a Plan,
     token_budget: usize,
-    backend: &dyn Fn() -> Cpu,
-    text: &TextAssets,
-) -> anyhow::Result<Box<dyn Reward>> {
-    Ok(match &term.kind {
-        TermKind::Check(check) => Box::new(CheckerReward((*check).into())),
-        TermKind::Length(length) => Box::new(LengthReward((*length).into())),
-        TermKind::Model(plan) => {
-            let Opened { models, text, .. } = judges(plan, backend)?;
-            Box::new(ModelReward { models, text, token_budget })
-        }
-        TermKind::Steps(plan) => Box::new(steps(plan, token_budget, backend, text)?),
-        TermKind::Lexicon { path, with_prompt } => {
-            Box::new(SentimentReward { lexicon: read_lexicon(path)?, with_prompt: *with_prompt })
-        }
-        TermKind::Pattern(pattern) => Box::new(PatternReward(regex::Regex::new(pattern)?)),
-    })
+    text: &'a TextAssets,
+    judgements: &'a Path,
+}
+
+impl Opener<'_> {
+    fn reward(&self, number: usize, term: &TermPlan) -> anyhow::Result<Box<dyn Reward>> {
+        let backend = || machine::open_precision(self.plan.compute, self.plan.threads);
+        let Self { token_budget, text, .. } = *self;
+        Ok(match &term.kind {
+            TermKind::Check(check) => Box::new(CheckerReward((*check).into())),
+            TermKind::Length(length) => Box::new(LengthReward((*length).into())),
+            TermKind::Model(plan) => {
+                let Opened { models, text, .. } = judges(plan, &backend)?;
+                Box::new(ModelReward { models, text, token_budget })
+            }
+            TermKind::Steps(plan) => Box::new(steps(plan, token_budget, &backend, text)?),
+            TermKind::Judge(plan) => {
+                let path = self.judgements.join(format!("{number}.jsonl"));
+                Box::new(judge::open(plan, &path, &backend)?)
+            }
+            TermKind::Lexicon { path, with_prompt } => {
+                Box::new(SentimentReward { lexicon: read_lexicon(path)?, with_prompt: *with_prompt })
+            }
+            TermKind::Pattern(pattern) => Box::new(PatternReward(regex::Regex::new(pattern)?)),
+        })
+    }
 }
 
 /// A policy that is optimised for a reward finds what the reward overlooks, so that a model which held-out comparisons speak

@@ -17,6 +17,7 @@ pub(crate) mod inspect_batch;
 pub(crate) mod inspect_data;
 pub(crate) mod inspect_model;
 pub(crate) mod inspect_run;
+pub(crate) mod judge;
 pub(crate) mod label;
 pub(crate) mod new;
 pub(crate) mod plan;

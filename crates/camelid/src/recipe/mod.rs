@@ -4,6 +4,7 @@ mod either;
 mod entry;
 mod expert_iteration;
 mod group;
+mod judge_reward;
 mod loss;
 mod online_preference;
 mod parse;
@@ -19,6 +20,7 @@ mod training;
 mod view;
 
 pub(crate) use expert_iteration::BuiltIteration;
+pub(crate) use judge_reward::{JudgePlace, JudgePlan};
 pub(crate) use loss::Built;
 pub(crate) use parse::{read, read_toml};
 pub(crate) use ppo::PpoPlan;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
 use super::either::OneOrMany;
+use super::judge_reward::{JudgePlan, JudgeSpec, resolve_judge};
 use super::steps_reward::{AggregateChoice, StepsPlan, resolve_steps};
 
 /// How an answer is compared with the expected one.
@@ -56,6 +57,8 @@ pub(crate) struct TermSpec {
     penalty: Option<f64>,
     /// Use a reward model although it is not certified.
     force: Option<bool>,
+    /// A language model that says how good an answer is.
+    judge: Option<JudgeSpec>,
     /// A file of words and their valences.
     lexicon: Option<PathBuf>,
     /// Of `lexicon`: judge prompt and answer as one text.
@@ -134,6 +137,7 @@ pub(crate) enum TermKind {
     Length(LengthPlan),
     Model(ModelPlan),
     Steps(StepsPlan),
+    Judge(JudgePlan),
     Lexicon { path: PathBuf, with_prompt: bool },
     Pattern(String),
 }
@@ -215,12 +219,16 @@ fn resolve_term(place: &str, term: &TermSpec) -> Result<TermPlan, RecipeError> {
         term.length.map(|length| resolve_length(place, length)).transpose()?.map(TermKind::Length),
         term.model.as_ref().map(|paths| resolve_model(place, term, paths, "model")).transpose()?.map(TermKind::Model),
         resolve_steps(place, term)?.map(TermKind::Steps),
+        term.judge.as_ref().map(|judge| resolve_judge(place, judge)).transpose()?.map(TermKind::Judge),
         term.lexicon.clone().map(|path| TermKind::Lexicon { path, with_prompt: term.with_prompt.unwrap_or(false) }),
         term.pattern.as_ref().map(|pattern| resolve_pattern(place, pattern)).transpose()?.map(TermKind::Pattern),
     ];
     let mut kinds = kinds.into_iter().flatten();
     let Some(kind) = kinds.next() else {
-        return error("a reward has no kind".into(), "give one of check, length, model, steps, lexicon, pattern");
+        return error(
+            "a reward has no kind".into(),
+            "give one of check, length, model, steps, judge, lexicon, pattern",
+        );
     };
     if kinds.next().is_some() {
         return error("a reward has several kinds".into(), "make each a table of its own in a list");

@@ -5,6 +5,7 @@
 //! `length.rs` or `checker.rs`.
 
 mod checker;
+mod judge;
 mod length;
 mod model;
 mod pattern;
@@ -18,6 +19,7 @@ use crate::TrainError;
 use crate::task::Prompt;
 
 pub use checker::CheckerReward;
+pub use judge::{JudgeReward, Unparsed, Wording};
 pub use length::LengthReward;
 pub use model::ModelReward;
 pub use pattern::PatternReward;

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{Action, ActionKind, Finish, Setting};
+use crate::commands::company::JUDGE;
 use crate::commands::read_prompts::{Prompts, read_prompts};
 use crate::recipe::{
     DataSource, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, refuse_per_step, resolve_rewards,
@@ -131,7 +132,7 @@ impl Action for BestOfN {
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl"]
+        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl", JUDGE]
     }
 
     fn outlook(&self, text: &Text) -> anyhow::Result<Vec<(String, String)>> {
