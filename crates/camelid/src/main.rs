@@ -79,7 +79,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             let checked = if pulled.sha256_checked { ", sha256 checked" } else { "" };
             eprintln!("from {}, {} bytes{checked}", pulled.source, pulled.bytes);
         }
-        Command::Inspect(Inspect::Data { file, show }) => commands::inspect_data::run(&file, show)?,
+        Command::Inspect(Inspect::Data { file, show, prompts }) => commands::inspect_data::run(&file, show, prompts)?,
         Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,

@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 
 use super::{Action, ActionKind, Evaluated, Finish, Setting};
 use crate::cli::{ComputeChoice, EvaluateArgs, ExemplarChoice, MachineArgs, WeightArgs, WeightChoice};
-use crate::commands::evaluate::{data_of, evaluate, open_tasks};
+use crate::commands::evaluate::{data_of, evaluate, open_tasks, options};
 use crate::evaluations::{is_evaluation, load, objections, summary, task_paths};
 use crate::recipe::{Plan, RecipeError};
 use crate::report::EvaluationPage;

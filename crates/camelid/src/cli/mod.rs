@@ -211,6 +211,9 @@ pub(crate) enum Inspect {
         /// How many records to print
         #[arg(long, default_value_t = 3)]
         show: usize,
+        /// Show the prompts that stages whose policy answers, and camelid generate, take from it
+        #[arg(long)]
+        prompts: bool,
     },
     /// The first batch of a recipe in colour: what is trained, what is not, positions, branches
     Batch {

@@ -22,6 +22,7 @@ pub(crate) mod inspect_data;
 pub(crate) mod inspect_model;
 pub(crate) mod inspect_run;
 pub(crate) mod judge;
+mod judge_reward;
 pub(crate) mod label;
 mod monitor;
 pub(crate) mod new;

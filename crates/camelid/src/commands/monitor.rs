@@ -1,11 +1,13 @@
 //! What watches a stage for over-optimisation, opened.
 
+use std::path::Path;
+
 use anyhow::ensure;
 use camelid_model::{Transformer, TransformerOptions, Tuning};
 use camelid_text::Text;
 use camelid_train::{Answerer, Drawing, Evaluation, Monitor, MonitorReference, Rollouts};
 
-use super::company::rewards;
+use super::company::{JUDGE, rewards};
 use super::prepare::Prepared;
 use crate::recipe::{Plan, StagePlan};
 use crate::{machine, models};
@@ -16,6 +18,7 @@ pub(crate) fn open(
     stage: &StagePlan,
     model: &str,
     prepared: &Prepared,
+    directory: &Path,
 ) -> anyhow::Result<Option<Monitor>> {
     let Some(monitor) = &stage.monitor else { return Ok(None) };
     let token_budget = stage.training.tokens_per_micro_batch;
@@ -25,7 +28,13 @@ pub(crate) fn open(
     let rollouts = Rollouts {
         drawing,
         text: Text::new(prepared.text.assets().clone())?,
-        rewards: rewards(plan, &monitor.reward, token_budget)?,
+        rewards: rewards(
+            plan,
+            &monitor.reward,
+            token_budget,
+            prepared.text.assets(),
+            &directory.join(JUDGE).join("monitor"),
+        )?,
         answerer: Answerer::Own,
     };
     let reference = reference(plan, stage, model)?;

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use camelid_records::{
-    Dataset, PreferenceRecord, PreferenceSet, Provenance, Record, Reject, Role, condition_messages, conditioned, read,
-    read_preferences,
+    Dataset, PreferenceRecord, PreferenceSet, PromptRecord, Provenance, Record, Reject, condition_messages,
+    conditioned, read, read_preferences,
 };
 use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_all, pack};
-use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
+use camelid_train::{Asked, Example, Label, Order, below, split, stream};
 
 use super::examples::{Wanted, line_up};
 use super::read_prompts::{Prompts, read_prompts};
@@ -162,7 +162,7 @@ impl Reader<'_> {
         Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
     }
 
-    /// Demonstrations as prompts with the answers that are expected; these may be missing unless they are needed.
+    /// Prompts with the answers that are expected; these may be missing unless they are needed.
     fn prompts(
         &mut self,
         sources: &[DataSource],
@@ -173,10 +173,9 @@ impl Reader<'_> {
         let longest = self.stage.max_length.saturating_sub(answer_tokens);
         let mut prompts = Prompts { first: self.names.len(), ..Prompts::default() };
         for source in sources {
-            for record in self.read(source, report)? {
-                prompts.add(self.text, &record, longest, needs_expected);
-            }
+            prompts.read(self.text, source, longest, needs_expected, report)?;
         }
+        self.rows += prompts.rows;
         self.names.extend(prompts.names);
         self.rejects.extend(prompts.rejects);
         Ok(prompts.examples)
@@ -317,35 +316,21 @@ impl Reader<'_> {
     }
 }
 
-/// A demonstration's prompt as tokens, at most so many, and its last answer as what is expected.
-pub(super) fn as_prompt(
+/// A prompt as tokens, at most so many.
+pub(super) fn encode_prompt(
     text: &Text,
-    record: &Record,
+    record: &PromptRecord,
     longest: usize,
     needs_expected: bool,
-) -> Result<(Vec<u32>, Prompt), (String, &'static str)> {
-    let (tokens, prompt) = match record {
-        Record::Conversation(conversation) => {
-            let (messages, expected) = match conversation.messages.split_last() {
-                Some((last, before)) if last.role == Role::Assistant => (before, Some(last.content.clone())),
-                _ => (conversation.messages.as_slice(), None),
-            };
-            let (tools, template_arguments) = (conversation.tools.clone(), conversation.template_arguments.clone());
-            let tokens = text
-                .encode_chat(messages, tools.as_ref(), &template_arguments)
-                .map_err(|error| (error.to_string(), "correct the conversation or the template"))?;
-            (tokens, Prompt { asked: Asked::Chat { messages: messages.to_vec(), tools, template_arguments }, expected })
-        }
-        Record::Completion { prompt, completion, .. } => {
-            let expected = (!completion.is_empty()).then(|| completion.clone());
-            (text.encode_prompt(prompt), Prompt { asked: Asked::Text(prompt.clone()), expected })
-        }
-        Record::Text { .. } => {
-            return Err(("a text has no prompt and no answer".into(), "use prompt and completion, or messages"));
-        }
+) -> Result<Vec<u32>, (String, &'static str)> {
+    let tokens = match &record.asked {
+        Asked::Chat { messages, tools, template_arguments } => text
+            .encode_chat(messages, tools.as_ref(), template_arguments)
+            .map_err(|error| (error.to_string(), "correct the conversation or the template"))?,
+        Asked::Text(prompt) => text.encode_prompt(prompt),
     };
-    if needs_expected && prompt.expected.is_none() {
-        return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+    if needs_expected && record.expected.is_none() {
+        return Err(("there is no answer that is right, which this stage checks or learns".into(), NO_ANSWER_FIX));
     }
     if tokens.is_empty() {
         return Err(("the prompt has no tokens".into(), "fill it in, or remove the row"));
@@ -353,8 +338,11 @@ pub(super) fn as_prompt(
     if tokens.len() > longest {
         return Err(too_long(tokens.len(), longest));
     }
-    Ok((tokens, prompt))
+    Ok(tokens)
 }
+
+const NO_ANSWER_FIX: &str =
+    "give it in a column `answer`, or end the conversation with it; or choose a reward that needs none";
 
 fn too_long(tokens: usize, longest: usize) -> (String, &'static str) {
     let reason = format!("the prompt has {tokens} tokens, beside the answer's {longest} are allowed");

@@ -20,6 +20,7 @@ use camelid_train::{
 use serde::Serialize;
 use serde_json::json;
 
+use super::company::JUDGE;
 use super::ensemble::{join, member_name, member_stage};
 use super::monitor;
 use super::prepare::{Prepared, first_examples, prepare, write_rejects};
@@ -36,11 +37,12 @@ use crate::reward_models::{ENSEMBLE, REPORT};
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 15] = [
+const OUTPUTS: [&str; 17] = [
     "report.html",
     REPORT,
     ENSEMBLE,
     "rollout-weights",
+    JUDGE,
     "checkpoints",
     "reference.jsonl",
     "metrics.jsonl",
@@ -51,6 +53,7 @@ const OUTPUTS: [&str; 15] = [
     "tensorboard",
     "adapter",
     "model",
+    "value",
     "finished.json",
 ];
 
@@ -279,7 +282,7 @@ impl StageRun<'_> {
             requests: self.requests,
         };
         let mut watch = Watch::new(self.stage.kind.name(), peak);
-        let mut monitor = monitor::open(self.plan, self.stage, self.model, prepared)?;
+        let mut monitor = monitor::open(self.plan, self.stage, self.model, prepared, directory.path())?;
         let ended = trainer.fit_monitored(task.as_task(), &mut engine, monitor.as_mut(), &mut watch)?;
         // The starting model may be a copy of its own.
         drop(monitor);
@@ -304,6 +307,8 @@ impl StageRun<'_> {
             directory.write(REPORT, &format!("{:#}\n", report.to_json()))?;
         }
         let laws = over_optimisation::conclude(directory)?;
+        self.save_companions(task.as_task())?;
+        drop(task);
         let result = self.save(engine)?;
         directory.write("finished.json", &serde_json::to_string(&Finished { run_hash, steps })?)?;
         eprintln!("{}", watch.summary());
@@ -468,6 +473,25 @@ impl StageRun<'_> {
         self.directory.join(if adapter_only { "adapter" } else { "model" })
     }
 
+    /// Writes the models that were trained beside the policy, such as PPO's `value`, each to a folder of its name that loads as a reward
+    /// model does: merged where the policy is.
+    fn save_companions(&self, task: &mut dyn Task) -> anyhow::Result<()> {
+        for (name, companion) in task.companions() {
+            let folder = self.directory.join(name);
+            if self.result().ends_with("adapter") || !matches!(self.stage.tuning, Tuning::LowRank(_)) {
+                companion.save(&folder)?;
+            } else {
+                let adapter = self.directory.join(format!(".{name}-adapter"));
+                companion.save(&adapter)?;
+                write_merged(&adapter, &folder)?;
+                std::fs::remove_dir_all(&adapter)
+                    .with_context(|| format!("{} cannot be removed", adapter.display()))?;
+            }
+            eprintln!("the {name} model is in {}", folder.display());
+        }
+        Ok(())
+    }
+
     /// Writes the adapter and the merged model, or the tuned model.
     fn save(&self, engine: Transformer<Cpu>) -> anyhow::Result<PathBuf> {
         let result = self.result();
@@ -479,16 +503,22 @@ impl StageRun<'_> {
         engine.save(&adapter)?;
         drop(engine);
         if self.stage.save_merged {
-            let merged = models::open_path(&adapter, &mut |line| eprintln!("{line}"))
-                .context("the adapter just written cannot be read back")?;
-            let mut fetch = |name: &str| merged.weights.load(name);
-            let write = if merged.has_value_head() { write_hf_reward_model } else { write_hf_model };
-            write(&result, &merged.arch, &merged.config, ElementType::F32, &mut fetch)?;
-            write_text(&result, &merged.text)?;
+            write_merged(&adapter, &result)?;
         }
         if !result.is_dir() {
             bail!("{} was not written\n  fix: look at the messages above", result.display());
         }
         Ok(result)
     }
+}
+
+/// Merges an adapter that was just written, and writes the whole model.
+fn write_merged(adapter: &Path, folder: &Path) -> anyhow::Result<()> {
+    let merged = models::open_path(adapter, &mut |line| eprintln!("{line}"))
+        .context("the adapter just written cannot be read back")?;
+    let mut fetch = |name: &str| merged.weights.load(name);
+    let write = if merged.has_value_head() { write_hf_reward_model } else { write_hf_model };
+    write(folder, &merged.arch, &merged.config, ElementType::F32, &mut fetch)?;
+    write_text(folder, &merged.text)?;
+    Ok(())
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::RecipeError;
 use super::expert_iteration::ExpertIterationPlan;
 use super::resolve::Objective;
-use super::rewards::{RewardSpec, TermPlan, needs_expected, resolve_rewards};
+use super::rewards::{RewardSpec, TermPlan, needs_expected, refuse_per_step, resolve_rewards};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{Sources, StageKind, StageSpec};
 
@@ -112,5 +112,6 @@ pub(crate) fn resolve_monitor(
         return error(what, "keep one of the two");
     }
     let reward = resolve_rewards(&format!("{place}, monitor"), Some(&monitor.reward))?;
+    refuse_per_step(place, &reward, "a monitor")?;
     Ok(Some(MonitorPlan { data, reward, answer_tokens, every, prompts: monitor.prompts, patience }))
 }

@@ -17,9 +17,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{Action, ActionKind, Finish, Setting};
+use crate::commands::company::JUDGE;
 use crate::commands::read_prompts::{Prompts, read_prompts};
 use crate::recipe::{
-    DataSource, Plan, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, resolve_rewards, resolve_sources,
+    DataSource, Plan, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, refuse_per_step, resolve_rewards,
+    resolve_sources,
 };
 use crate::report::over_optimisation::{self, LAWS};
 
@@ -83,6 +85,10 @@ impl BestOfNSpec {
             max_reject_share: self.max_reject_share.unwrap_or(0.05),
             tokens_per_micro_batch: self.tokens_per_micro_batch.unwrap_or(2048),
         };
+        let gold = plan.gold_reward.as_deref().unwrap_or_default();
+        for terms in [plan.reward.as_slice(), gold] {
+            refuse_per_step(place, terms, "choosing among answers")?;
+        }
         if !(2..=MOST_SAMPLES).contains(&plan.samples) {
             return error(format!("`samples` is {}", plan.samples), "use 2 to 65536; 64 is usual");
         }
@@ -129,7 +135,7 @@ impl Action for BestOfN {
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl", METRICS, DISTANCES, LAWS]
+        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl", METRICS, DISTANCES, LAWS, JUDGE]
     }
 
     fn outlook(&self, _plan: &Plan, _index: usize, text: &Text) -> anyhow::Result<Vec<(String, String)>> {
