@@ -49,20 +49,19 @@ fn turns(turns: &[(Role, &str)]) -> Vec<(Role, String)> {
     turns.iter().map(|(role, text)| (*role, (*text).to_owned())).collect()
 }
 
-fn expected(text: &str) -> Option<String> {
-    Some(text.to_owned())
-}
-
 use Role::{Assistant, System, User};
 
 #[test]
 fn files_of_prompts_alone() {
     assert_eq!(text(json!({"prompt": "Once upon"}), Format::Prompt), ("Once upon".into(), None));
-    assert_eq!(text(json!({"prompt": "2 + 2 =", "answer": 4}), Format::Prompt), ("2 + 2 =".into(), expected("4")));
+    assert_eq!(
+        text(json!({"prompt": "2 + 2 =", "answer": 4}), Format::Prompt),
+        ("2 + 2 =".into(), Some("4".to_owned()))
+    );
     let asked = turns(&[(User, "Hi")]);
     assert_eq!(
         chat(json!({"prompt": [user("Hi")], "ground_truth": "x"}), Format::Prompt),
-        (asked.clone(), expected("x"))
+        (asked.clone(), Some("x".to_owned()))
     );
     // As CSV holds it.
     assert_eq!(chat(json!({"prompt": json!([user("Hi")]).to_string()}), Format::Prompt), (asked.clone(), None));
@@ -73,7 +72,7 @@ fn files_of_prompts_alone() {
     );
     assert_eq!(
         chat(json!({"question": "Hi", "answer": "#### 3"}), Format::Question),
-        (asked.clone(), expected("#### 3"))
+        (asked.clone(), Some("#### 3".to_owned()))
     );
     assert_eq!(chat(json!({"instruction": "Hi", "input": ""}), Format::Instruction), (asked, None));
     let asked = turns(&[(System, "Be brief."), (User, "Add.\n\n1 2")]);
@@ -91,13 +90,13 @@ fn files_of_prompts_alone() {
 fn of_demonstrations_the_last_answer_is_expected() {
     let row = json!({"messages": [user("Hi"), assistant("Hello."), user("Help?"), assistant("Gladly.")]});
     let asked = turns(&[(User, "Hi"), (Assistant, "Hello."), (User, "Help?")]);
-    assert_eq!(chat(row, Format::Messages), (asked, expected("Gladly.")));
+    assert_eq!(chat(row, Format::Messages), (asked, Some("Gladly.".to_owned())));
     let row = json!({"prompt": "Say 1: ", "completion": " e"});
-    assert_eq!(text(row, Format::PromptCompletion), ("Say 1: ".into(), expected(" e")));
+    assert_eq!(text(row, Format::PromptCompletion), ("Say 1: ".into(), Some(" e".to_owned())));
     let row = json!({"prompt": [user("Hi")], "completion": [assistant("Hello.")]});
-    assert_eq!(chat(row, Format::PromptCompletion), (turns(&[(User, "Hi")]), expected("Hello.")));
+    assert_eq!(chat(row, Format::PromptCompletion), (turns(&[(User, "Hi")]), Some("Hello.".to_owned())));
     let row = json!({"instruction": "Hi", "output": "Hello."});
-    assert_eq!(chat(row, Format::Alpaca), (turns(&[(User, "Hi")]), expected("Hello.")));
+    assert_eq!(chat(row, Format::Alpaca), (turns(&[(User, "Hi")]), Some("Hello.".to_owned())));
     // Evaluation sets leave the answer empty, where supervised tuning refuses the row.
     let row = json!({"instruction": "Hi", "input": "", "output": ""});
     assert_eq!(chat(row, Format::Alpaca), (turns(&[(User, "Hi")]), None));
@@ -111,9 +110,9 @@ fn of_feedback_the_prompt_is_what_answers_share() {
     let rejected = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Help?\n\nAssistant: No.";
     let asked = turns(&[(User, "Hi"), (Assistant, "Hello."), (User, "Help?")]);
     let row = json!({"chosen": chosen, "rejected": rejected});
-    assert_eq!(chat(row, Format::Pair), (asked.clone(), expected("Gladly.")));
+    assert_eq!(chat(row, Format::Pair), (asked.clone(), Some("Gladly.".to_owned())));
     // Nothing to prefer, but a prompt all the same.
-    assert_eq!(chat(json!({"chosen": chosen, "rejected": chosen}), Format::Pair), (asked, expected("Gladly.")));
+    assert_eq!(chat(json!({"chosen": chosen, "rejected": chosen}), Format::Pair), (asked, Some("Gladly.".to_owned())));
     // They part at an earlier answer: what follows it answers another conversation.
     let rejected = "\n\nHuman: Hi\n\nAssistant: Go away.\n\nHuman: Help?\n\nAssistant: No.";
     assert_eq!(chat(json!({"chosen": chosen, "rejected": rejected}), Format::Pair), (turns(&[(User, "Hi")]), None));
@@ -122,11 +121,11 @@ fn of_feedback_the_prompt_is_what_answers_share() {
     assert_eq!(chat(json!({"chosen": chosen, "rejected": rejected}), Format::Pair), (turns(&[(User, "Hi")]), None));
 
     let row = json!({"prompt": "Say: ", "chosen": "yes", "rejected": null});
-    assert_eq!(text(row, Format::Pair), ("Say: ".into(), expected("yes")));
+    assert_eq!(text(row, Format::Pair), ("Say: ".into(), Some("yes".to_owned())));
     // UltraFeedback's binarised files repeat the prompt, and have the chosen conversation once more.
     let both = [user("Hi"), assistant("Hello.")];
     let row = json!({"prompt": "Hi", "chosen": both, "rejected": [user("Hi"), assistant("")], "messages": both});
-    assert_eq!(chat(row, Format::Pair), (turns(&[(User, "Hi")]), expected("Hello.")));
+    assert_eq!(chat(row, Format::Pair), (turns(&[(User, "Hi")]), Some("Hello.".to_owned())));
 
     let row = json!({"instruction": "Hi", "completions": [{"response": "a", "overall_score": 1.0}]});
     assert_eq!(chat(row, Format::Ranked), (turns(&[(User, "Hi")]), None));
@@ -137,11 +136,11 @@ fn of_feedback_the_prompt_is_what_answers_share() {
     let row = json!({"info": {"post": "I fell."}, "summaries": [], "choice": 0});
     assert_eq!(text(row, Format::Tldr), ("POST: I fell.\n\nTL;DR:".into(), None));
     let good = |label: bool| json!({"prompt": "Hi", "completion": "Hello.", "label": label});
-    assert_eq!(text(good(true), Format::Unpaired), ("Hi".into(), expected("Hello.")));
+    assert_eq!(text(good(true), Format::Unpaired), ("Hi".into(), Some("Hello.".to_owned())));
     assert_eq!(text(good(false), Format::Unpaired), ("Hi".into(), None));
     // A label of something else is no judgement.
     let row = json!({"prompt": "Hi", "completion": "Hello.", "label": "greeting"});
-    assert_eq!(text(row, Format::PromptCompletion), ("Hi".into(), expected("Hello.")));
+    assert_eq!(text(row, Format::PromptCompletion), ("Hi".into(), Some("Hello.".to_owned())));
 }
 
 /// Both the prompt at the root and the one below it, though neither has two replies to compare.

@@ -7,7 +7,7 @@ use camelid_objectives::Reduced;
 use camelid_objectives::reward::ensemble::{Combine, Standard};
 use camelid_objectives::reward::steps::Aggregate;
 use camelid_text::{Encoded, Text};
-use camelid_train::rewards::{Candidate, Given, Reward, Rewards, StepsGiven, StepsReward, Term};
+use camelid_train::rewards::{Candidate, Given, Rewards, StepsGiven, StepsReward, Term};
 use camelid_train::{Asked, Prompt, RewardModels};
 use support::{Table, text};
 

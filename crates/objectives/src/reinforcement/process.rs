@@ -9,7 +9,7 @@
 //! **Formula.** With `R` the rewards of all steps of a group, `r̃_j = (r_j - mean(R)) / (std(R) + 1e-4)` and
 //! `A_t = Σ_{index(j) ≥ t} r̃_j`, `index(j)` being the last token of step `j`. The deviation is as in [`super::group`].
 //!
-//! **Source.** Shao 2024 (DeepSeekMath, arXiv 2402.03300), section 4.1.3.
+//! **Source.** Shao 2024 (`DeepSeekMath`, arXiv 2402.03300), section 4.1.3.
 //!
 //! **Reference numbers.** 0 behind the last step; normalised steps add up to 0 in each group.
 

@@ -122,7 +122,9 @@ fn pair(row: &mut Fields<'_>) -> Result<(Asked, Option<String>), Fault> {
         let fix = "begin both with the prompt, or give it in `prompt`";
         return Err(Fault::at(rejected_path, format!("has no turn in common with {path}, so there is no prompt"), fix));
     }
-    let (prompt, _) = split(chosen[..common].to_vec());
+    let mut prompt = chosen.clone();
+    prompt.truncate(common);
+    let (prompt, _) = split(prompt);
     // Where they part before their last answers, none of the two goes on from there at once.
     let expected = match &chosen[prompt.len()..] {
         [last] => last_answer(Said::Messages(vec![last.clone()])),
