@@ -190,12 +190,15 @@ def compare_pairs(rounds, settings, script, recipe, title):
     """A stage on pairs of responses, counted in pairs."""
     pairs = prepared_pairs()
 
-    def ours():
-        figures = camelid("bench", "recipe", str(HERE / recipe), "--set", f"stage.data={pairs}")
+    def ours(*changes):
+        sets = [part for change in (f"stage.data={pairs}", *changes) for part in ("--set", change)]
+        figures = camelid("bench", "recipe", str(HERE / recipe), *sets)
         return {"pairs_per_second": figures["examples_per_second"], **figures}
 
     contenders = {f"TRL {setting}": lambda setting=setting: peer(script, setting, pairs) for setting in settings}
     contenders["camelid"] = ours
+    # TRL's default setting recomputes activations too.
+    contenders["camelid, checkpointed"] = lambda: ours("stage.activation_checkpointing=true")
     medians = alternate(contenders, rounds, "pairs_per_second")
     report(title, medians, "pairs_per_second", "pairs/s")
     return medians

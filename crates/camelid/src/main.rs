@@ -15,6 +15,7 @@ mod recipe;
 mod report;
 mod reward_models;
 mod sweep;
+mod weights_hash;
 
 use std::process::ExitCode;
 
@@ -78,15 +79,18 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             let checked = if pulled.sha256_checked { ", sha256 checked" } else { "" };
             eprintln!("from {}, {} bytes{checked}", pulled.source, pulled.bytes);
         }
-        Command::Inspect(Inspect::Data { file, show }) => commands::inspect_data::run(&file, show)?,
+        Command::Inspect(Inspect::Data { file, show, prompts }) => commands::inspect_data::run(&file, show, prompts)?,
         Command::Inspect(Inspect::Batch { recipe, stage }) => commands::inspect_batch::run(&recipe, stage)?,
         Command::Inspect(Inspect::Model { model, tensors }) => commands::inspect_model::run(&model, tensors)?,
         Command::Inspect(Inspect::Run { directory }) => commands::inspect_run::run(&directory)?,
-        Command::Report { directory, judgements } => commands::report::run(&directory, judgements.as_deref())?,
+        Command::Report { directory, against, judgements } => {
+            commands::report::run(&directory, against.as_deref(), judgements.as_deref())?;
+        }
         Command::Chat(args) => commands::chat::run(&args)?,
         Command::Generate(args) => commands::generate::run(&args)?,
         Command::Label(args) => commands::label::run(&args)?,
         Command::Serve(args) => commands::serve::run(&args)?,
+        Command::Judge(command) => return commands::judge::run(&command),
         Command::Score(args) => commands::score::run(&args)?,
         Command::Bench(Bench::Gemm { json, machine }) => commands::bench_gemm::run(json, &machine),
         Command::Bench(Bench::Step {

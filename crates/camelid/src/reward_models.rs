@@ -49,6 +49,8 @@ pub(crate) struct Opened {
     pub(crate) text: Text,
     /// Of all of them together: certified if each is.
     pub(crate) verdict: Verdict,
+    /// The first whose report says that it learned to compare whole answers.
+    pub(crate) of_comparisons: Option<String>,
 }
 
 /// A member that is found but not loaded.
@@ -72,9 +74,13 @@ pub(crate) fn open(
     report: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Opened> {
     let (mut found, mut objections, mut unknown) = (Vec::new(), Vec::new(), false);
+    let mut of_comparisons = None;
     for reference in references {
-        let (members, verdict) = find(reference, report)?;
+        let Named { members, verdict, compares } = find(reference, report)?;
         found.extend(members);
+        if compares {
+            of_comparisons.get_or_insert_with(|| reference.clone());
+        }
         match verdict {
             Verdict::Certified => {}
             Verdict::Unknown => unknown = true,
@@ -111,7 +117,7 @@ pub(crate) fn open(
         engines.push((engine, standard));
     }
     let Some(text) = text else { bail!("no reward model is named\n  fix: name at least one") };
-    Ok(Opened { models: RewardModels::ensemble(engines, combine)?, text: Text::new(text)?, verdict })
+    Ok(Opened { models: RewardModels::ensemble(engines, combine)?, text: Text::new(text)?, verdict, of_comparisons })
 }
 
 /// Loads one reward model, to be asked only.
@@ -133,19 +139,29 @@ pub(crate) fn load(
     Ok((Box::new(Transformer::new(backend, model, Tuning::Frozen, 0, options)?), text))
 }
 
-fn find(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::Result<(Vec<Found>, Verdict)> {
+/// What a name stands for.
+struct Named {
+    members: Vec<Found>,
+    verdict: Verdict,
+    /// Whether its report is one of comparisons.
+    compares: bool,
+}
+
+fn find(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::Result<Named> {
     let stage = models::stage_of(Path::new(reference));
     let path = stage.join(ENSEMBLE);
     if path.is_file() {
         let broken = || format!("{} cannot be read\n  fix: run the recipe again", path.display());
         let text = std::fs::read_to_string(&path).with_context(broken)?;
         let Ensemble { members } = serde_json::from_str(&text).with_context(broken)?;
-        let verdict = read_report(&stage)?.map_or(Verdict::Unknown, |report| verdict(&report));
+        let read = read_report(&stage)?;
+        let verdict = read.as_ref().map_or(Verdict::Unknown, verdict);
         let member = |Member { model, mean, deviation }| Found {
             folder: stage.join(model),
             standard: Some(Standard { mean, deviation }),
         };
-        return Ok((members.into_iter().map(member).collect(), verdict));
+        let compares = read.as_ref().is_some_and(compares);
+        return Ok(Named { members: members.into_iter().map(member).collect(), verdict, compares });
     }
     let folder = models::locate(reference, report)?;
     // The stage's report lies beside the model's folder.
@@ -154,7 +170,8 @@ fn find(reference: &str, report: &mut dyn FnMut(&str)) -> anyhow::Result<(Vec<Fo
         found => found,
     };
     let verdict = read.as_ref().map_or(Verdict::Unknown, verdict);
-    Ok((vec![Found { folder, standard: read.as_ref().and_then(standard) }], verdict))
+    let compares = read.as_ref().is_some_and(compares);
+    Ok(Named { members: vec![Found { folder, standard: read.as_ref().and_then(standard) }], verdict, compares })
 }
 
 fn read_report(folder: &Path) -> anyhow::Result<Option<Json>> {
@@ -173,6 +190,11 @@ fn verdict(report: &Json) -> Verdict {
         (_, Some(list)) => Verdict::Objections(list.iter().filter_map(Json::as_str).map(str::to_owned).collect()),
         _ => Verdict::Unknown,
     }
+}
+
+/// Whether a report is of comparisons between answers; the other kind is of labels.
+fn compares(report: &Json) -> bool {
+    report.get("pairs").is_some()
 }
 
 /// The scale that a report states; log-odds of being right have one by themselves.

@@ -244,6 +244,27 @@ cases! {
         workshop.write("data.jsonl", "{\"text\": \"Once upon a time\"}\n");
         run()
     };
+    group_on_prompts_without_answers: |workshop| {
+        group(workshop, "");
+        workshop.write("data.jsonl", "{\"prompt\": \"Hi\"}\n");
+        run()
+    };
+    prompts_of_two_kinds: |workshop| {
+        group(workshop, "reward = { pattern = \"e\" }\n");
+        workshop.write("data.jsonl", "{\"prompt\": \"Hi\", \"question\": \"Hi?\"}\n");
+        run()
+    };
+    prompts_that_ask_nothing: |workshop| {
+        ppo(workshop, "reward = { pattern = \"e\" }\nanswer_tokens = 8\n");
+        let turns = json!([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "a"}, {"role": "assistant", "content": "b"}]);
+        workshop.write("data.jsonl", json!({ "messages": turns }).to_string() + "\n");
+        run()
+    };
+    prompts_of_pairs_without_any: |workshop| {
+        ppo(workshop, "reward = { pattern = \"e\" }\nanswer_tokens = 8\n");
+        workshop.write("data.jsonl", "{\"chosen\": \"a\", \"rejected\": \"b\"}\n");
+        run()
+    };
     iteration_key_in_sft: |workshop| run_with(workshop, "select = \"best\"\n");
     iteration_unknown_rule: |workshop| iterate(workshop, "select = \"bestest\"\n");
     iteration_rule_that_is_a_list: |workshop| iterate(workshop, "select = [\"best\"]\n");
@@ -479,6 +500,18 @@ cases! {
     generate_with_beams_of_unequal_groups: |w| {
         w.write("prompts.jsonl", "{\"prompt\": \"Hi\"}\n");
         words("generate model prompts.jsonl --out out.jsonl --beams 4 --beam-groups 3 --max-tokens 8")
+    };
+    generate_from_a_row_that_is_broken: |w| {
+        w.write("prompts.jsonl", "{\"prompt\": \"Hi\"}\n{\"prompt\": 7}\n{\"prompt\": \"\"}\n");
+        words("generate model prompts.jsonl --out out.jsonl")
+    };
+    generate_from_unknown_columns: |w| {
+        w.write("prompts.jsonl", "{\"query\": \"Hi\"}\n");
+        words("generate model prompts.jsonl --out out.jsonl")
+    };
+    generate_from_a_column_that_is_not_there: |w| {
+        w.write("prompts.jsonl", "{\"query\": \"Hi\"}\n");
+        words("generate model prompts.jsonl --out out.jsonl --column prompt=qery")
     };
     generate_more_answers_than_beams: |w| {
         w.write("prompts.jsonl", "{\"prompt\": \"Hi\"}\n");

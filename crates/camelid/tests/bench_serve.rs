@@ -93,7 +93,7 @@ fn failures_are_an_exit_code() {
     for (more, said) in [
         (vec!["--url", "http://127.0.0.1:9/v1"], "fix: start the server"),
         (vec!["--url", "nowhere"], "is no address"),
-        (vec!["model", "--soak", "-1"], "--soak is not above 0"),
+        (vec!["model", "--soak=-1"], "--soak is not above 0"),
         (vec!["model", "--stream-share", "2"], "--stream-share is no share"),
     ] {
         let arguments = bench(&more);

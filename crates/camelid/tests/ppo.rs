@@ -129,3 +129,48 @@ fn full_tuning_of_groups_keeps_a_copy_as_reference() {
     assert_eq!(steps[0]["kl"], 0.0);
     assert!(steps[2]["kl"].as_f64().unwrap() > 0.0, "{}", steps[2]);
 }
+
+/// The bytes of the first tensor of a file whose name has `part` in it, both as they are there.
+fn tensor(workshop: &Workshop, file: &str, part: &str) -> (String, Vec<u8>) {
+    let bytes = std::fs::read(workshop.path(file)).unwrap();
+    let (length, rest) = bytes.split_first_chunk().unwrap();
+    let (header, data) = rest.split_at(usize::try_from(u64::from_le_bytes(*length)).unwrap());
+    let header: Json = serde_json::from_slice(header).unwrap();
+    let (name, entry) = header.as_object().unwrap().iter().find(|(name, _)| name.contains(part)).unwrap();
+    let place = |index: usize| usize::try_from(entry["data_offsets"][index].as_u64().unwrap()).unwrap();
+    (name.clone(), data[place(0)..place(1)].to_vec())
+}
+
+/// Beside the policy, as a reward model's folder, and the next run starts from it.
+#[test]
+fn a_value_model_is_left_to_be_used_again() {
+    for tuning in [
+        "tune = \"full\"\nkl = { coefficient = 0 }\n",
+        "lora = { rank = 4 }\n",
+        "lora = { rank = 4 }\nsave_merged = false\n",
+    ] {
+        let workshop = workshop();
+        let (said, ..) = run(&workshop, "ppo", &format!("max_steps = 3\nsamples = 4\n{tuning}"));
+        assert!(said.contains("the value model is in runs/tiny/value"), "{said}");
+        assert!(!workshop.path("runs/tiny/.value-adapter").exists());
+        if !tuning.contains("save_merged") {
+            let config: Json = serde_json::from_str(&workshop.read("runs/tiny/value/config.json")).unwrap();
+            assert_eq!(config["architectures"], json!(["LlamaForSequenceClassification"]));
+            // What was saved is what was trained, and that is no head of zeros.
+            let (_, saved) = tensor(&workshop, "runs/tiny/value/model.safetensors", "score.weight");
+            let (_, trained) = tensor(&workshop, "runs/tiny/checkpoints/step-3/value.safetensors", "score");
+            assert!(saved == trained && saved.iter().any(|byte| *byte != 0), "{tuning}");
+        }
+        let lines = format!("max_steps = 1\nsamples = 4\nvalue_model = \"runs/tiny/value\"\n{tuning}");
+        workshop.write("again.toml", recipe("ppo", &lines).replace("\"tiny\"", "\"again\""));
+        workshop.succeed(&["run", "again.toml"]);
+        let metrics = workshop.read("runs/again/metrics.jsonl");
+        let mut steps = metrics.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let first = steps.find(|line| line["loss"].is_number()).unwrap();
+        assert!(first["critic/values/mean"].as_f64().unwrap().abs() > 1e-3, "{tuning}: {first}");
+        // It judges records as a reward model does.
+        workshop.write("said.jsonl", "{\"prompt\": \"Say 1: \", \"completion\": \"e\"}\n");
+        let scored = workshop.succeed(&["score", "runs/tiny/value", "said.jsonl", "--compute", "f32"]);
+        assert!(serde_json::from_str::<Json>(&scored).unwrap()["reward"].is_number(), "{scored}");
+    }
+}

@@ -282,7 +282,7 @@ fn members_of_an_ensemble_are_trained_resumed_and_combined() {
     std::fs::remove_dir_all(workshop.path("runs/tiny/member-2/checkpoints/step-24")).unwrap();
     let output = workshop.run(&["run", "recipe.toml"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("member-1 is finished") && said.contains("resuming after step 20"), "{said}");
+    assert!(said.contains("member-1 is finished") && said.contains("resuming after step 36"), "{said}");
     assert!([weights(1), weights(2)] == trained);
     assert_eq!([workshop.read("runs/tiny/ensemble.json"), workshop.read("runs/tiny/reward_report.json")], judged);
 
@@ -430,7 +430,7 @@ fn a_group_stage_learns_from_checked_rewards() {
     for loss in ["grpo", "dr-grpo", "dapo", "gspo", "rloo", "reinforce"] {
         let lines =
             "reward = \"contains\"\nsamples = 16\nanswer_tokens = 24\nkl_coefficient = 0\nlora = { rank = 8 }\n";
-        let recipe = recipe(loss, lines).replace("\"preference\"", "\"group\"").replace("epochs = 8", "epochs = 15");
+        let recipe = recipe(loss, lines).replace("\"preference\"", "\"group\"").replace("epochs = 8", "epochs = 25");
         workshop.write("recipe.toml", recipe);
         let output = workshop.run(&["run", "recipe.toml", "--restart"]);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -453,7 +453,7 @@ fn a_group_stage_learns_from_checked_rewards() {
             let last = format!("runs/tiny/checkpoints/step-{}", steps[steps.len() - 1]["step"]);
             std::fs::remove_dir_all(workshop.path(&last)).unwrap();
             let output = workshop.run(&["run", "recipe.toml"]);
-            assert!(String::from_utf8_lossy(&output.stderr).contains("resuming after step 20"));
+            assert!(String::from_utf8_lossy(&output.stderr).contains("resuming after step 36"));
             assert!(std::fs::read(workshop.path("runs/tiny/adapter/adapter_model.safetensors")).unwrap() == weights);
         }
     }

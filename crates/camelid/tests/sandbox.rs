@@ -54,3 +54,35 @@ fn what_cannot_be_run_is_told_with_a_fix() {
     }
     assert_eq!(sandbox(&[], "").status.code(), Some(2));
 }
+
+#[test]
+fn nothing_goes_on_when_the_command_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let tag = format!("python-killed-{}", std::process::id());
+    let find = std::process::Command::new("python3").args(["-I", "-c", "import sys; print(sys.executable)"]).output();
+    let real = std::fs::canonicalize(text(&find.unwrap().stdout).trim()).unwrap();
+    std::os::unix::fs::symlink(real, folder.path().join(&tag)).unwrap();
+    let program = folder.path().join("sleeper.py");
+    std::fs::write(&program, "import time\ntime.sleep(300)\n").unwrap();
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("camelid"))
+        .args(["sandbox", "--best-effort", "--seconds", "300", "--python"])
+        .args([folder.path().join(&tag), program])
+        .spawn()
+        .unwrap();
+    let running = || {
+        std::fs::read_dir("/proc").unwrap().flatten().any(|process| {
+            let line = text(&std::fs::read(process.path().join("cmdline")).unwrap_or_default());
+            line.contains(&tag) && line.contains("program.py")
+        })
+    };
+    let within = |wanted: bool| {
+        (0..500).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            running() == wanted
+        })
+    };
+    assert!(within(true), "the program did not start");
+    command.kill().unwrap();
+    command.wait().unwrap();
+    assert!(within(false), "the program goes on");
+}

@@ -9,18 +9,21 @@
 
 use camelid_objectives::over_optimisation::{Law, Peak, fit};
 use camelid_objectives::selection::best_of_n::{expected_gold, kl_estimate};
+use serde::{Deserialize, Serialize};
 
 use crate::random::{below, stream};
 use crate::statistics::Interval;
 use crate::statistics::bootstrap::Replicates;
 
 /// What was measured at one distance, an entry a prompt.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct Distance {
     /// What the distance is a matter of: the step, or n.
+    #[serde(alias = "step", alias = "n")]
     pub at: f64,
-    /// From the first policy, in nats an answer; 0 or more.
+    /// From the first policy, in nats an answer. An estimate from samples may be below 0; a mean that is counts as 0.
     pub kl: Vec<f64>,
+    /// Empty where nothing stands for the gold reward, as in tuning on demonstrations.
     pub proxy: Vec<f64>,
     /// Empty without a gold reward.
     pub gold: Vec<f64>,
@@ -38,7 +41,7 @@ pub struct Bounded {
 pub struct Point {
     pub at: f64,
     pub kl: f64,
-    pub proxy: Bounded,
+    pub proxy: Option<Bounded>,
     pub gold: Option<Bounded>,
 }
 
@@ -79,49 +82,57 @@ pub struct Curve {
 
 const CONFIDENCE: f64 = 0.95;
 
-/// The curve of `distances`, the first of which is the start. `None` without a prompt, or if the distances are not of the same prompts.
+/// Fewer points than this lie on a law of two coefficients whatever they are.
+const LEAST_POINTS: usize = 4;
+
+/// The curve of `distances`, the first of which is the start. `None` without a prompt, if the distances are not of the same prompts, or
+/// if a reward is there at some of them only.
 pub fn curve(distances: &[Distance], law: Law, resamples: usize, seed: u64) -> Option<Curve> {
-    let prompts = distances.first()?.proxy.len();
-    let graded = distances.iter().all(|distance| distance.gold.len() == prompts);
-    let whole = |distance: &Distance| {
-        let gold = distance.gold.len();
-        distance.kl.len() == prompts && distance.proxy.len() == prompts && (gold == 0 || graded)
-    };
-    if prompts == 0 || !distances.iter().all(whole) {
+    let prompts = distances.first()?.kl.len();
+    if prompts == 0 || distances.iter().any(|distance| distance.kl.len() != prompts) {
         return None;
     }
     let other = if law == Law::BestOfN { Law::Reinforcement } else { Law::BestOfN };
     let laws = [law, other];
-    let rewards: Vec<fn(&Distance) -> &Vec<f64>> =
-        if graded { vec![|d| &d.proxy, |d| &d.gold] } else { vec![|d| &d.proxy] };
     let everyone: Vec<usize> = (0..prompts).collect();
     let mut random = stream(seed, "over-optimisation");
-    let mut drawn: Vec<Vec<Means>> = vec![Vec::with_capacity(resamples); rewards.len()];
-    let mut items = vec![0; prompts];
-    for _ in 0..resamples {
-        items.fill_with(|| below(&mut random, prompts));
-        for (drawn, reward) in drawn.iter_mut().zip(&rewards) {
-            drawn.push(means(distances, *reward, &items));
+    let mut draw = || -> Vec<usize> { (0..prompts).map(|_| below(&mut random, prompts)).collect() };
+    let samples: Vec<Vec<usize>> = (0..resamples).map(|_| draw()).collect();
+    let of = |reward: Reward| -> Option<Rewarded> {
+        let there = |distance: &Distance| reward(distance).len();
+        if distances.iter().all(|distance| there(distance) == 0) {
+            return Some(Rewarded::default());
         }
-    }
-    let curves = rewards.iter().zip(&drawn).map(|(reward, drawn)| {
-        let all = means(distances, *reward, &everyone);
-        let points = (0..distances.len())
-            .map(|at| bounded(all[at].1, drawn.iter().map(|means| means[at].1).collect()))
-            .collect::<Option<Vec<Bounded>>>()?;
-        let fits: Vec<Fitted> = laws.iter().filter_map(|&law| fitted(law, &all, drawn)).collect();
-        Some((all, points, fits))
-    });
-    let mut curves = curves.collect::<Option<Vec<_>>>()?.into_iter();
-    let (means, proxy_points, proxy) = curves.next()?;
-    let (gold_points, gold) = curves.next().map(|(_, points, fits)| (points, fits)).unwrap_or_default();
-    let point = |at: usize| Point {
-        at: distances[at].at,
-        kl: means[at].0,
-        proxy: proxy_points[at],
-        gold: gold_points.get(at).copied(),
+        if distances.iter().any(|distance| there(distance) != prompts) {
+            return None;
+        }
+        let all = means(distances, reward, &everyone);
+        let drawn: Vec<Means> = samples.iter().map(|items| means(distances, reward, items)).collect();
+        let points = (0..distances.len()).map(|at| bounded(all[at].1, drawn.iter().map(|means| means[at].1).collect()));
+        let fits = laws.iter().filter_map(|&law| fitted(law, &all, &drawn)).collect();
+        Some(Rewarded { points: points.collect::<Option<_>>()?, fits })
     };
-    Some(Curve { prompts, points: (0..distances.len()).map(point).collect(), proxy, gold })
+    let (proxy, gold) = (of(|distance| &distance.proxy)?, of(|distance| &distance.gold)?);
+    if proxy.points.is_empty() && gold.points.is_empty() {
+        return None;
+    }
+    let point = |(at, distance): (usize, &Distance)| Point {
+        at: distance.at,
+        kl: kl(distance, &everyone),
+        proxy: proxy.points.get(at).copied(),
+        gold: gold.points.get(at).copied(),
+    };
+    let points = distances.iter().enumerate().map(point).collect();
+    Some(Curve { prompts, points, proxy: proxy.fits, gold: gold.fits })
+}
+
+type Reward = fn(&Distance) -> &Vec<f64>;
+
+/// One reward along the curve; nothing where it was not measured.
+#[derive(Default)]
+struct Rewarded {
+    points: Vec<Bounded>,
+    fits: Vec<Fitted>,
 }
 
 /// What best-of-n is expected to give, from N samples of each prompt with their (proxy, gold) rewards, for each of `ns` up to N. Gold
@@ -144,9 +155,16 @@ pub fn best_of_n(groups: &[(Vec<f64>, Vec<f64>)], ns: &[usize]) -> Vec<Distance>
 /// (KL, reward) at each distance.
 type Means = Vec<(f64, f64)>;
 
-fn means(distances: &[Distance], reward: fn(&Distance) -> &Vec<f64>, items: &[usize]) -> Means {
-    let mean = |values: &[f64]| items.iter().map(|&item| values[item]).sum::<f64>() / items.len() as f64;
-    distances.iter().map(|distance| (mean(&distance.kl), mean(reward(distance)))).collect()
+fn means(distances: &[Distance], reward: Reward, items: &[usize]) -> Means {
+    distances.iter().map(|distance| (kl(distance, items), mean(reward(distance), items))).collect()
+}
+
+fn mean(values: &[f64], items: &[usize]) -> f64 {
+    items.iter().map(|&item| values[item]).sum::<f64>() / items.len() as f64
+}
+
+fn kl(distance: &Distance, items: &[usize]) -> f64 {
+    mean(&distance.kl, items).max(0.0)
 }
 
 /// The same, relative to the first.
@@ -160,6 +178,9 @@ fn bounded(value: f64, drawn: Vec<f64>) -> Option<Bounded> {
 }
 
 fn fitted(law: Law, all: &Means, drawn: &[Means]) -> Option<Fitted> {
+    if all.len() < LEAST_POINTS {
+        return None;
+    }
     let whole = fit(law, &relative(all))?;
     let again: Vec<_> = drawn.iter().filter_map(|means| fit(law, &relative(means))).collect();
     let peaks: Vec<f64> = again.iter().filter_map(|fit| Some(fit.peak()?.distance)).collect();
@@ -257,9 +278,38 @@ mod tests {
     }
 
     #[test]
+    fn a_curve_may_have_either_reward_alone() {
+        let both = simulated(Law::Reinforcement, 0.9, 0.15, 40, 5);
+        let gold: Vec<Distance> = both.iter().map(|d| Distance { proxy: Vec::new(), ..d.clone() }).collect();
+        let (both, gold) = (curve(&both, Law::Reinforcement, 50, 1), curve(&gold, Law::Reinforcement, 50, 1));
+        let (both, gold) = (both.unwrap(), gold.unwrap());
+        assert!(gold.proxy.is_empty() && gold.points.iter().all(|point| point.proxy.is_none()));
+        // The same resamples, whatever else is measured.
+        assert_eq!(both.gold, gold.gold);
+    }
+
+    #[test]
+    fn an_estimate_below_0_is_no_distance() {
+        let mut distances = simulated(Law::BestOfN, 0.9, 0.15, 40, 5);
+        distances[0].kl.iter_mut().for_each(|kl| *kl -= 0.01);
+        let curve = curve(&distances, Law::BestOfN, 50, 1).unwrap();
+        assert_eq!(curve.points[0].kl, 0.0);
+        assert!(curve.gold[0].alpha.interval.contains(0.9), "{:?}", curve.gold[0]);
+    }
+
+    #[test]
     fn what_does_not_belong_together_is_no_curve() {
-        let mut distances = simulated(Law::BestOfN, 0.9, 0.15, 4, 5);
-        distances[2].kl.pop();
+        let whole = simulated(Law::BestOfN, 0.9, 0.15, 4, 5);
+        for place in 0..3 {
+            let mut distances = whole.clone();
+            let Distance { kl, proxy, gold, .. } = &mut distances[2];
+            [kl, proxy, gold][place].pop();
+            assert_eq!(curve(&distances, Law::BestOfN, 10, 0), None);
+        }
+        let mut distances = whole;
+        for distance in &mut distances {
+            (distance.proxy, distance.gold) = Default::default();
+        }
         assert_eq!(curve(&distances, Law::BestOfN, 10, 0), None);
         assert_eq!(curve(&[], Law::BestOfN, 10, 0), None);
     }

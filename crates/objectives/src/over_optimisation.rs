@@ -23,6 +23,14 @@ pub enum Law {
 }
 
 impl Law {
+    /// Its formula.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BestOfN => "d(α - βd)",
+            Self::Reinforcement => "d(α - β log d)",
+        }
+    }
+
     /// What `α` and `-β` are multiplied with.
     fn terms(self, distance: f64) -> (f64, f64) {
         match self {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Format, PreferenceSet, Provenance, Record};
+use crate::{Format, PreferenceSet, PromptSet, Provenance, Record};
 
 /// How to read a data file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,6 +51,17 @@ impl PreferenceSet {
     /// As [`Dataset::describe`].
     pub fn describe(&self) -> String {
         describe(self.format, self.records.len(), &self.rejects)
+    }
+}
+
+impl PromptSet {
+    /// As [`Dataset::describe`]; prompts that are there more than once are counted.
+    pub fn describe(&self) -> String {
+        let text = describe(self.format, self.records.len(), &self.rejects);
+        match self.repeated() {
+            0 => text,
+            count => text.replacen(" records", &format!(" records ({count} repeat the prompt of an earlier one)"), 1),
+        }
     }
 }
 

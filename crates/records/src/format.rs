@@ -37,6 +37,12 @@ pub enum Format {
     Tldr,
     /// `prompt` with nested `replies` that have ranks (Köpf 2023, `OpenAssistant` message trees).
     Oasst,
+    /// `prompt`: a text, or a list of messages that ends with the user's; optional `answer`.
+    Prompt,
+    /// `instruction`; optional `input`, `system`, `history`, `answer`.
+    Instruction,
+    /// `question`; optional `answer`.
+    Question,
 }
 
 /// One field of a format.
@@ -62,6 +68,9 @@ const TOOLS: Field = optional("tools", &["tools"], &[]);
 const SYSTEM: Field = optional("system", &["system"], &["system_prompt"]);
 /// An answer beside those that are compared.
 const REFERENCE: Field = optional("reference", &["reference"], &["reference_answer", "reference_response"]);
+/// The answer to a prompt that would be right.
+const EXPECTED: Field =
+    optional("expected", &["answer", "expected", "ground_truth"], &["response", "solution", "target", "output"]);
 const TEMPLATE_ARGUMENTS: Field = optional("template_arguments", &["chat_template_kwargs"], &[]);
 
 impl Format {
@@ -79,6 +88,35 @@ impl Format {
     pub const PREFERENCES: [Format; 7] =
         [Format::Pair, Format::Ranked, Format::Unpaired, Format::Stepwise, Format::Shp, Format::Tldr, Format::Oasst];
 
+    /// Every format of which prompts can be read, in the order in which messages list them.
+    pub const PROMPTS: [Format; 15] = [
+        Format::Prompt,
+        Format::Question,
+        Format::Instruction,
+        Format::Messages,
+        Format::ShareGpt,
+        Format::Alpaca,
+        Format::PromptCompletion,
+        Format::HhTranscript,
+        Format::Pair,
+        Format::Ranked,
+        Format::Unpaired,
+        Format::Stepwise,
+        Format::Shp,
+        Format::Tldr,
+        Format::Oasst,
+    ];
+
+    /// How much a row of this format says: where several formats fit, only those that say most are meant. Feedback (2) has an
+    /// answer and a judgement, a demonstration (1) an answer, a prompt (0) neither.
+    pub(crate) fn says(self) -> u8 {
+        match self {
+            Format::Prompt | Format::Instruction | Format::Question => 0,
+            other if Format::ALL.contains(&other) => 1,
+            _ => 2,
+        }
+    }
+
     /// The name used in recipes.
     pub fn name(self) -> &'static str {
         match self {
@@ -95,6 +133,9 @@ impl Format {
             Format::Shp => "shp",
             Format::Tldr => "tldr",
             Format::Oasst => "oasst",
+            Format::Prompt => "prompt",
+            Format::Instruction => "instruction",
+            Format::Question => "question",
         }
     }
 
@@ -175,7 +216,25 @@ impl Format {
             required("choice", &["choice"], &[]),
         ];
         const OASST: &[Field] = &[required("prompt", &["prompt"], &[])];
+        const PROMPT: &[Field] = &[
+            required("prompt", &["prompt"], &["query", "text", "input", "problem", "message"]),
+            EXPECTED,
+            SYSTEM,
+            TOOLS,
+            TEMPLATE_ARGUMENTS,
+        ];
+        const INSTRUCTION: &[Field] = &[
+            required("instruction", &["instruction"], &["task"]),
+            optional("input", &["input"], &["context"]),
+            SYSTEM,
+            optional("history", &["history"], &[]),
+            EXPECTED,
+        ];
+        const QUESTION: &[Field] = &[required("question", &["question"], &["problem"]), EXPECTED, SYSTEM];
         match self {
+            Format::Prompt => PROMPT,
+            Format::Instruction => INSTRUCTION,
+            Format::Question => QUESTION,
             Format::Pair => PAIR,
             Format::Ranked => RANKED,
             Format::Unpaired => UNPAIRED,
@@ -203,7 +262,7 @@ impl fmt::Display for Format {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no record format; use one of messages, sharegpt, alpaca, prompt-completion, hh, text, or for feedback pair, \
-     ranked, unpaired, stepwise, shp, tldr, oasst"
+     ranked, unpaired, stepwise, shp, tldr, oasst, or for prompts alone prompt, instruction, question"
 )]
 pub struct UnknownFormat(String);
 
@@ -211,7 +270,7 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(name: &str) -> Result<Self, UnknownFormat> {
-        let mut formats = Format::ALL.into_iter().chain(Format::PREFERENCES);
+        let mut formats = Format::ALL.into_iter().chain(Format::PREFERENCES).chain(Format::PROMPTS);
         formats.find(|format| format.name() == name).ok_or_else(|| UnknownFormat(name.to_owned()))
     }
 }

@@ -10,7 +10,12 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use crate::{Format, ReadOptions, RecordError, convert::is_transcript, format::Field, rows::Row};
+use crate::{
+    Format, ReadOptions, RecordError,
+    convert::{is_transcript, truth},
+    format::Field,
+    rows::Row,
+};
 
 use suggest::{is_tree, nearest};
 
@@ -22,6 +27,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// Whether the file has a column for a field.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.columns.contains_key(field)
+    }
+
     /// The column that holds a field; the field's own name where the file has none.
     pub(crate) fn column(&self, field: &'static str) -> &str {
         self.columns.get(field).map_or(field, String::as_str)
@@ -54,6 +64,9 @@ impl Layout {
             return columns.resolve(format, options).ok_or_else(|| columns.incomplete(format, options));
         }
         let mut fitting: Vec<Layout> = formats.iter().filter_map(|&format| columns.fit(format, options)).collect();
+        if let Some(most) = fitting.iter().map(|layout| layout.format.says()).max() {
+            fitting.retain(|layout| layout.format.says() == most);
+        }
         // Raw text beside structured columns is a rendering of them, and a transcript is more than raw text.
         if fitting.len() > 1 {
             fitting.retain(|layout| layout.format != Format::Text);
@@ -198,7 +211,10 @@ impl Columns {
         }
         if format == Format::Unpaired {
             let has = |field| layout.columns.contains_key(field);
-            return (has("messages") || (has("prompt") && has("completion"))).then_some(layout);
+            // Among prompts, a `label` may be anything that somebody wanted to know of them.
+            let judges = !self.formats.contains(&Format::Prompt)
+                || self.example(layout.column("label")).is_some_and(|label| truth(label, "label").is_ok());
+            return (judges && (has("messages") || (has("prompt") && has("completion")))).then_some(layout);
         }
         Some(layout)
     }

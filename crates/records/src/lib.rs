@@ -29,6 +29,14 @@
 //! | `tldr` | `info`, `summaries`, `choice` | two ranked responses |
 //! | `oasst` | `prompt`, an object with `replies` | for each prompt of the tree, its ranked replies |
 //!
+//! [`read_prompts`] reads what a policy is to answer, of all formats above but `text` and of three that hold nothing else:
+//!
+//! | format | columns | prompt |
+//! |---|---|---|
+//! | `prompt` | `prompt` (`answer`, `system`, `tools`, `chat_template_kwargs`) | a text as it stands, or a conversation |
+//! | `instruction` | `instruction` (`input`, `system`, `history`, `answer`) | conversation |
+//! | `question` | `question` (`answer`, `system`) | conversation |
+//!
 //! Other columns are ignored. [`ReadOptions::columns`] names columns that are called otherwise:
 //!
 //! ```
@@ -50,8 +58,10 @@ mod dataset;
 mod error;
 mod fault;
 mod format;
+mod judgement;
 mod layout;
 mod preference;
+mod prompt;
 mod raw;
 mod read;
 mod record;
@@ -62,8 +72,12 @@ pub use condition::{Condition, ConditionBy, condition_messages, conditioned};
 pub use dataset::{Dataset, ReadOptions, Reject};
 pub use error::RecordError;
 pub use format::{Format, UnknownFormat};
+pub use judgement::{Assessment, Judgement, Opinion, Reply, Verdict};
 pub use preference::{Feedback, PairChoice, Preference, PreferenceRecord, PreferenceSet, RankedResponse, Stepwise};
+pub use prompt::{Asked, PromptRecord, PromptSet};
 pub use raw::{RawRow, raw_rows};
-pub use read::{read, read_bytes, read_files, read_preferences, read_preferences_bytes};
+pub use read::{
+    read, read_bytes, read_files, read_preferences, read_preferences_bytes, read_prompts, read_prompts_bytes,
+};
 pub use record::{Conversation, Message, Provenance, Record, Role};
 pub use write::{Rejects, to_row, write_jsonl};

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use crate::{
-    Dataset, Format, PreferenceSet, Provenance, ReadOptions, RecordError, Reject,
-    convert::{convert, convert_feedback},
+    Dataset, Format, PreferenceSet, PromptSet, Provenance, ReadOptions, RecordError, Reject,
+    convert::{convert, convert_feedback, convert_prompts},
     dataset::describe,
     fault::Fault,
     layout::Layout,
@@ -71,6 +71,16 @@ pub fn read_preferences_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) 
     collect_preferences(path, open_bytes(path, bytes)?, options)
 }
 
+/// As [`read`], for prompts: of files that hold nothing else, of demonstrations and of feedback, whose answers may be missing.
+pub fn read_prompts(path: &Path, options: &ReadOptions) -> Result<PromptSet, RecordError> {
+    collect_prompts(path, open(path)?, options)
+}
+
+/// As [`read_prompts`], for a file that is in memory.
+pub fn read_prompts_bytes(path: &Path, bytes: &[u8], options: &ReadOptions) -> Result<PromptSet, RecordError> {
+    collect_prompts(path, open_bytes(path, bytes)?, options)
+}
+
 fn collect(path: &Path, rows: Rows<'_>, options: &ReadOptions) -> Result<Dataset, RecordError> {
     let one = |layout: &Layout, row, provenance| convert(layout, row, provenance).map(|record| vec![record]);
     let Collected { format, records, rejects } = collect_with(path, rows, options, &Format::ALL, one)?;
@@ -81,6 +91,11 @@ fn collect_preferences(path: &Path, rows: Rows<'_>, options: &ReadOptions) -> Re
     let Collected { format, records, rejects } =
         collect_with(path, rows, options, &Format::PREFERENCES, convert_feedback)?;
     Ok(PreferenceSet { format, records, rejects })
+}
+
+fn collect_prompts(path: &Path, rows: Rows<'_>, options: &ReadOptions) -> Result<PromptSet, RecordError> {
+    let Collected { format, records, rejects } = collect_with(path, rows, options, &Format::PROMPTS, convert_prompts)?;
+    Ok(PromptSet { format, records, rejects })
 }
 
 struct Collected<T> {

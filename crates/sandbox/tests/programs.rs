@@ -12,12 +12,12 @@ use std::time::Instant;
 
 use camelid_eval::aggregation::samples::mean_pass_at_k;
 use camelid_eval::programs::{cut_at_stops, humaneval, mbpp, tally};
-use camelid_sandbox::{Limits, Outcome, Program, Strictness, Verdict, run_many};
-use common::sandbox;
+use camelid_sandbox::{Limits, Outcome, Program, Verdict, run_many};
+use common::{sandbox, strictest};
 
 fn run_all(programs: &[Program]) -> Vec<Outcome> {
     let limits = Limits::default().with_seconds(20.0);
-    let outcomes = run_many(&sandbox(), programs, &limits, Strictness::Strict, None, &|_| {});
+    let outcomes = run_many(&sandbox(), programs, &limits, strictest(&sandbox()), None, &|_| {});
     outcomes.into_iter().map(Result::unwrap).collect()
 }
 
@@ -55,7 +55,7 @@ fn completions_are_told_apart() {
     ];
     let programs: Vec<_> = completions.iter().map(|(body, _)| Program::tests(problem.program(body))).collect();
     let limits = Limits::default().with_seconds(3.0);
-    let outcomes = run_many(&sandbox(), &programs, &limits, Strictness::Strict, None, &|_| {});
+    let outcomes = run_many(&sandbox(), &programs, &limits, strictest(&sandbox()), None, &|_| {});
     for ((body, verdict), outcome) in completions.iter().zip(outcomes) {
         assert_eq!(outcome.unwrap().verdict, *verdict, "{body}");
     }

@@ -63,6 +63,16 @@ impl Text {
         Ok((placed.into_iter().map(|token| token.id).collect(), token_weights))
     }
 
+    /// A text that may be said in a turn: without the control tokens that would end the turn or begin another.
+    pub fn without_control_tokens(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        // What is taken out may have stood between the halves of another.
+        while let Some(token) = self.special.reserved.iter().find(|token| text.contains(token.as_str())) {
+            text = text.replace(token.as_str(), "");
+        }
+        text
+    }
+
     /// A token that ends a turn must not come from somebody's words.
     fn check_reserved(&self, messages: &[Message]) -> Result<(), Fault> {
         for (index, message) in messages.iter().enumerate() {

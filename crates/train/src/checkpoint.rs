@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::TrainError;
 
 /// Where a run stands, besides the engine's tensors.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Steps of the loop taken.
     pub step: u64,
@@ -31,6 +31,9 @@ pub struct Progress {
     /// What the task carries from step to step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub task: Vec<f64>,
+    /// What the monitor has seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitor: Vec<f64>,
 }
 
 #[derive(Serialize, Deserialize)]

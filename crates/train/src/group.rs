@@ -3,6 +3,7 @@
 use camelid_model::{Engine, Want};
 use camelid_objectives::reinforcement::group::{self, Deviation};
 use camelid_objectives::reinforcement::policy_gradient::{self, PolicyGradient};
+use camelid_objectives::reinforcement::process::{self, Steps};
 use camelid_objectives::reinforcement::shaping::{Shaped, Shaping};
 use camelid_objectives::reinforcement::{reinforce_plus_plus, remax, rloo};
 use camelid_objectives::{Metric, Outcome};
@@ -12,13 +13,13 @@ use crate::TrainError;
 use crate::policy::Tokens;
 use crate::preference::in_target_order;
 use crate::rollout::{Evaluation, RolledOut, Rollouts, judged, rollouts};
-use crate::round::{example, objective, refer, reward, rollouts_mut};
+use crate::round::{answers, example, objective, refer, reward, rollouts_mut};
 use crate::task::{Example, Purpose, Rolled, Round, Task, targets_of_branches};
 
 /// What a sampled answer is compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Baseline {
-    /// The group's mean, divided by this deviation.
+    /// The group's mean, divided by this deviation; rewards of steps, that of all steps of the group.
     Group(Deviation),
     /// The mean of the group's other answers (RLOO).
     LeaveOneOut,
@@ -58,7 +59,7 @@ impl GroupTask {
         };
         let groups = group::advantages(&rewards, deviation);
         let advantages: Vec<Vec<f64>> = match self.baseline {
-            Baseline::Group(_) => on_all_tokens(examples, groups.advantages.concat()),
+            Baseline::Group(_) => by_group(examples, shaped, deviation),
             Baseline::LeaveOneOut => {
                 on_all_tokens(examples, rewards.iter().flat_map(|group| rloo::advantages(group)).collect())
             }
@@ -149,6 +150,24 @@ impl Task for GroupTask {
         outcome.metrics.push(policy.mismatch(&rollouts));
         Ok(in_target_order(outcome, &targets))
     }
+}
+
+/// What an answer as a whole is given counts for all its tokens, what its steps are given for those up to each of them.
+fn by_group(examples: &mut [Example], shaped: &[Shaped], deviation: Deviation) -> Vec<Vec<f64>> {
+    let wholes = in_groups(examples, shaped.iter().map(|shaped| shaped.total - shaped.steps));
+    let mut advantages = on_all_tokens(examples, group::advantages(&wholes, deviation).advantages.concat());
+    if answers(examples).all(|rollout| rollout.given.steps.is_empty()) {
+        return advantages;
+    }
+    let mut answers =
+        answers(examples).map(|rollout| Steps { rewards: &rollout.given.steps, tokens: rollout.log_probs.len() });
+    let groups: Vec<Vec<Steps<'_>>> =
+        examples.iter().map(|example| answers.by_ref().take(example.sequences.len()).collect()).collect();
+    let of_steps = process::advantages(&groups, deviation);
+    for (whole, steps) in advantages.iter_mut().zip(of_steps.into_iter().flatten()) {
+        whole.iter_mut().zip(steps).for_each(|(whole, steps)| *whole += steps);
+    }
+    advantages
 }
 
 /// One figure for each answer, those to one prompt together.

@@ -42,14 +42,29 @@ pub struct EvaluationReport {
     pub metrics: Metrics,
 }
 
+/// What a held-out reward says of the policy's answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MonitorReport {
+    /// Optimiser steps taken before it.
+    pub step: u64,
+    /// Means over prompts, each name after `monitor/`.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Whether the reward is lower for sure than it was at its highest.
+    #[serde(skip)]
+    pub falls: bool,
+}
+
 /// Callbacks; all may be left out.
 pub trait Observer {
     /// Training starts at `first_step` (above 0 when resumed) of `total_steps`.
     fn started(&mut self, _first_step: u64, _total_steps: u64) {}
     fn stepped(&mut self, _report: &StepReport) {}
     fn evaluated(&mut self, _report: &EvaluationReport) {}
+    fn monitored(&mut self, _report: &MonitorReport) {}
     fn saved_checkpoint(&mut self, _path: &std::path::Path) {}
-    /// Training is over and the engine holds the state after this step, which validated best.
+    /// Training is over and the engine holds the state after this step, which validated best, or which the
+    /// monitor's reward was highest at.
     fn took_best(&mut self, _step: u64) {}
     /// Something the user should know but need not act on.
     fn warned(&mut self, _message: &str) {}

@@ -286,7 +286,8 @@ fn sampled(example: &Example, answer: Answered) -> Sampled {
     }
 }
 
-fn candidate<'a>(prompt: &'a Prompt, answer: &'a Sampled) -> Candidate<'a> {
+/// An answer as rewards see it.
+pub(crate) fn candidate<'a>(prompt: &'a Prompt, answer: &'a Sampled) -> Candidate<'a> {
     let Sampled { sequence, text, ended, .. } = answer;
     Candidate { prompt, record: sequence.record, sequence, text, ended: *ended }
 }

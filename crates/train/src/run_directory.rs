@@ -9,6 +9,11 @@ use serde_json::Value as Json;
 
 use crate::TrainError;
 
+/// What was measured at each step.
+pub const METRICS: &str = "metrics.jsonl";
+/// What the monitor measured on each prompt.
+pub const DISTANCES: &str = "distances.jsonl";
+
 /// An open run directory. Held by one process at a time.
 pub struct RunDirectory {
     path: PathBuf,
@@ -67,10 +72,12 @@ impl RunDirectory {
     /// training starts anew. Samples from before the first step stay, those from after the last are drawn again.
     pub fn forget_after(&self, resumed: Option<u64>) -> Result<(), TrainError> {
         let step = resumed.unwrap_or(0);
-        if resumed.is_none() && self.path.join("metrics.jsonl").is_file() {
-            self.write("metrics.jsonl", "")?;
+        for name in [METRICS, DISTANCES] {
+            if resumed.is_none() && self.path.join(name).is_file() {
+                self.write(name, "")?;
+            }
         }
-        for (name, step) in [("metrics.jsonl", step), ("samples.jsonl", 0)] {
+        for (name, step) in [(METRICS, step), (DISTANCES, step), ("samples.jsonl", 0)] {
             let Ok(text) = fs::read_to_string(self.path.join(name)) else { continue };
             let known = |line: &&str| {
                 let object: Option<Json> = serde_json::from_str(line).ok();

@@ -2,9 +2,9 @@
 
 use camelid_model::{Engine, Scores, Update, Want};
 use camelid_objectives::{Metric, Outcome};
+pub use camelid_records::Asked;
 use camelid_records::{Conversation, Message, Provenance, Record, Role};
 use camelid_text::{Encoded, Forest, pack};
-use serde_json::{Map, Value as Json};
 
 use crate::TrainError;
 use crate::rollout::{Rollout, Rollouts};
@@ -41,18 +41,6 @@ pub struct Prompt {
     pub asked: Asked,
     /// What the answer should be, where the data says.
     pub expected: Option<String>,
-}
-
-/// What is asked.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Asked {
-    Chat {
-        messages: Vec<Message>,
-        tools: Option<Json>,
-        template_arguments: Map<String, Json>,
-    },
-    /// Goes without a chat template.
-    Text(String),
 }
 
 impl Prompt {

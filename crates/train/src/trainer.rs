@@ -11,10 +11,11 @@ use camelid_objectives::{Metric, Reduced};
 
 use crate::TrainError;
 use crate::checkpoint::{self, Progress};
+use crate::monitor::Monitor;
 use crate::observer::{EvaluationReport, Metrics, Observer, StepReport};
 use crate::order::{Order, permutation, stream};
 use crate::plan::TrainingPlan;
-use crate::run_directory::RunDirectory;
+use crate::run_directory::{DISTANCES, METRICS, RunDirectory};
 use crate::task::{Example, Purpose, Round, Task, forest, micro_batches};
 use crate::tensorboard::EventFile;
 
@@ -41,6 +42,8 @@ pub enum Ended {
     Finished,
     /// Validation did not get better for as long as the plan allows.
     EarlyStop,
+    /// The monitor's reward fell for as long as it allows.
+    OverOptimised,
     /// Asked to; a checkpoint is written.
     Stopped,
 }
@@ -63,6 +66,17 @@ impl Trainer<'_> {
         engine: &mut dyn Engine,
         observer: &mut dyn Observer,
     ) -> Result<Ended, TrainError> {
+        self.fit_monitored(task, engine, None, observer)
+    }
+
+    /// The same, watched by `monitor`, which changes no bit of what is trained unless it ends the stage.
+    pub fn fit_monitored(
+        &self,
+        task: &mut dyn Task,
+        engine: &mut dyn Engine,
+        monitor: Option<&mut Monitor>,
+        observer: &mut dyn Observer,
+    ) -> Result<Ended, TrainError> {
         let (plan, training) = (self.plan, self.data.training);
         let total = plan.steps(training.len());
         if total == 0 {
@@ -76,30 +90,27 @@ impl Trainer<'_> {
         let warn = &mut |message: &str| observer.warned(message);
         let restored = checkpoint::restore_newest(&checkpoints, engine, companions, &self.run_hash, warn)?;
         let resumed = restored.is_some();
-        let mut progress = restored.unwrap_or(Progress {
-            step: 0,
-            updates: 0,
-            num_tokens: 0,
-            best_eval_loss: None,
-            best_step: None,
-            evaluations_without_improvement: 0,
-            task: Vec::new(),
-        });
+        let mut progress = restored.unwrap_or_default();
         task.restore(&progress.task);
+        let mut monitor = monitor;
+        if let Some(monitor) = &mut monitor {
+            monitor.restore(&progress.monitor);
+        }
         let resumed = resumed.then_some(progress.step);
         self.directory.forget_after(resumed)?;
         let mut events = EventFile::create(&self.directory.path().join("tensorboard"), resumed, now())?;
         observer.started(progress.step, total);
         if resumed.is_none() {
             self.evaluate(task, engine, &mut progress, &mut events, observer)?;
-            if self.is_best(&progress) {
-                self.save(task, engine, &progress, observer)?;
+            self.measure(monitor.as_deref_mut(), task, engine, &mut progress, &mut events, observer)?;
+            if self.best_step(&progress, monitor.as_deref()) == Some(0) {
+                self.save(task, engine, &progress, monitor.as_deref(), observer)?;
             }
         }
         let mut order = Order::new(plan.seed, training.len());
-        while progress.step < total && !self.has_stalled(&progress) {
+        while progress.step < total && self.ended_early(&progress, monitor.as_deref()).is_none() {
             let report = self.step(task, engine, &mut order, &mut progress, total)?;
-            self.directory.append("metrics.jsonl", &report)?;
+            self.directory.append(METRICS, &report)?;
             let own = [
                 ("loss", report.loss),
                 ("grad_norm", report.grad_norm),
@@ -112,24 +123,29 @@ impl Trainer<'_> {
             if last || due(plan.eval_every, progress.step) {
                 self.evaluate(task, engine, &mut progress, &mut events, observer)?;
             }
-            let over = last || self.has_stalled(&progress);
+            let last = last || self.has_stalled(&progress);
+            if last || monitor.as_ref().is_some_and(|monitor| due(monitor.every, progress.step)) {
+                self.measure(monitor.as_deref_mut(), task, engine, &mut progress, &mut events, observer)?;
+            }
+            let over = last || self.ended_early(&progress, monitor.as_deref()).is_some();
             let stop = self.requests.stop.load(Ordering::Relaxed);
             let asked = self.requests.checkpoint.swap(false, Ordering::Relaxed);
-            if over || stop || asked || self.is_best(&progress) || due(plan.checkpoint_every, progress.step) {
-                self.save(task, engine, &progress, observer)?;
+            let is_best = self.best_step(&progress, monitor.as_deref()) == Some(progress.step);
+            if over || stop || asked || is_best || due(plan.checkpoint_every, progress.step) {
+                self.save(task, engine, &progress, monitor.as_deref(), observer)?;
             }
             if stop && !over {
                 return Ok(Ended::Stopped);
             }
         }
-        if let Some(best) = progress.best_step.filter(|&best| plan.early_stop_patience > 0 && best != progress.step) {
+        if let Some(best) = self.best_step(&progress, monitor.as_deref()).filter(|&best| best != progress.step) {
             checkpoint::restore_step(&checkpoints, engine, &mut task.companions(), best)?;
             observer.took_best(best);
         }
         if plan.ema.is_some() {
             engine.take_reference()?;
         }
-        Ok(if self.has_stalled(&progress) { Ended::EarlyStop } else { Ended::Finished })
+        Ok(self.ended_early(&progress, monitor.as_deref()).unwrap_or(Ended::Finished))
     }
 
     /// Whether validation has not got better for as long as the plan allows.
@@ -138,9 +154,18 @@ impl Trainer<'_> {
         patience > 0 && progress.evaluations_without_improvement >= patience
     }
 
-    /// Whether early stopping may come back to this step.
-    fn is_best(&self, progress: &Progress) -> bool {
-        self.plan.early_stop_patience > 0 && progress.best_step == Some(progress.step)
+    /// Why the steps that are left would do harm, if they would.
+    fn ended_early(&self, progress: &Progress, monitor: Option<&Monitor>) -> Option<Ended> {
+        if self.has_stalled(progress) {
+            return Some(Ended::EarlyStop);
+        }
+        monitor.is_some_and(Monitor::has_fallen).then_some(Ended::OverOptimised)
+    }
+
+    /// The step so far whose state stopping would come back to; nothing where the last is taken whatever it is worth.
+    fn best_step(&self, progress: &Progress, monitor: Option<&Monitor>) -> Option<u64> {
+        let validated = progress.best_step.filter(|_| self.plan.early_stop_patience > 0);
+        validated.or_else(|| monitor.and_then(Monitor::best_step))
     }
 
     fn save(
@@ -148,12 +173,34 @@ impl Trainer<'_> {
         task: &mut dyn Task,
         engine: &dyn Engine,
         progress: &Progress,
+        monitor: Option<&Monitor>,
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
-        let spared = progress.best_step.filter(|_| self.plan.early_stop_patience > 0);
+        let spared = self.best_step(progress, monitor);
         let (folder, keep) = (self.directory.checkpoints(), self.plan.keep_checkpoints);
         let path = checkpoint::save(&folder, engine, &task.companions(), progress, &self.run_hash, keep, spared)?;
         observer.saved_checkpoint(&path);
+        Ok(())
+    }
+
+    /// Asks the monitor, if there is one.
+    fn measure(
+        &self,
+        monitor: Option<&mut Monitor>,
+        task: &mut dyn Task,
+        engine: &mut dyn Engine,
+        progress: &mut Progress,
+        events: &mut EventFile,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let Some(monitor) = monitor else { return Ok(()) };
+        let (distances, report) = monitor.measure(task, engine, progress.step)?;
+        progress.monitor = monitor.state();
+        self.directory.append(DISTANCES, &distances)?;
+        self.directory.append(METRICS, &report)?;
+        let values: Vec<(&str, f64)> = report.metrics.iter().map(|(name, &value)| (name.as_str(), value)).collect();
+        events.scalars(now(), report.step, &values)?;
+        observer.monitored(&report);
         Ok(())
     }
 
@@ -286,7 +333,7 @@ impl Trainer<'_> {
             let (step, value) = (progress.step, report.eval_loss);
             return Err(TrainError::Diverged { step, quantity: "validation loss", value, records });
         }
-        self.directory.append("metrics.jsonl", &report)?;
+        self.directory.append(METRICS, &report)?;
         scalars(events, report.step, "eval", &[("loss", report.eval_loss)], &report.metrics)?;
         observer.evaluated(&report);
         if progress.best_eval_loss.is_none_or(|best| report.eval_loss < best) {

@@ -6,8 +6,9 @@ mod support;
 use camelid_model::Engine;
 use camelid_objectives::reward::ensemble::{Combine, Standard};
 use camelid_text::Encoded;
-use camelid_train::{Example, RewardModels, TrainError};
-use support::Table;
+use camelid_train::rewards::{Candidate, ModelReward, Reward};
+use camelid_train::{Asked, Example, Prompt, RewardModels, TrainError};
+use support::{Table, text};
 
 fn examples() -> Vec<Example> {
     let sequence =
@@ -55,4 +56,21 @@ fn what_is_no_number_is_an_error() {
     let error = broken.rewards(&examples, 10).unwrap_err();
     assert!(error.to_string().contains("reward model 2 gives a reward of NaN"), "{error}");
     assert!(matches!(RewardModels::ensemble(Vec::new(), Combine::Mean), Err(TrainError::Data { .. })));
+}
+
+/// An answer with a control token in it would otherwise end a run of days: a policy draws every token sometimes.
+#[test]
+fn control_tokens_in_an_answer_are_not_judged() {
+    let models = RewardModels::single(judge(1.0, 0.0));
+    let mut reward = ModelReward { models, text: text(), token_budget: 100 };
+    let prompt = Prompt { asked: Asked::Text("a".into()), expected: None };
+    let sequence = Encoded { tokens: vec![2, 3], weights: vec![0.0, 1.0], record: 0 };
+    let mut of = |text: &str| {
+        let candidate = Candidate { prompt: &prompt, record: 0, sequence: &sequence, text, ended: false };
+        reward.rewards(&[candidate]).unwrap()
+    };
+    assert_eq!(of("bc</s>d<</s>/s>"), of("bcd"));
+    // Nothing but such tokens is an empty answer, which is judged as it was drawn: its last token is 3.
+    assert_eq!(of("</s><s>")[0].total(), 3.0);
+    assert_eq!(of("")[0].total(), 3.0);
 }

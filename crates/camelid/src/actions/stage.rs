@@ -1,6 +1,6 @@
 //! What all stages that train nothing have in common: whether they are finished, and what they leave of themselves.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,10 @@ pub(crate) fn run(action: &dyn Action, setting: &Setting<'_>, restart: bool) -> 
     let started = Started { kind: kind.to_owned(), run_hash: hash(action, setting)?, model: setting.model.to_owned() };
     let place = directory.path().display();
     match read::<Started>(&directory.path().join(ACTION)) {
+        Some(earlier) if earlier.run_hash != started.run_hash && action.is_done_anew() => {
+            // What it has drawn or asked is its own to use again.
+            remove(&directory.path().join(FINISHED))?;
+        }
         Some(earlier) if earlier.run_hash != started.run_hash => bail!(
             "{place}: an earlier {kind} stage here had other settings, data or another model\n  fix: restore the recipe, set another \
              name, or start anew with --restart"
@@ -50,9 +54,10 @@ pub(crate) fn run(action: &dyn Action, setting: &Setting<'_>, restart: bool) -> 
     directory.write(ACTION, &serde_json::to_string(&started)?)?;
     directory.write("plan.toml", &recipe::plan_text(plan)?)?;
     let finish = action.run(setting)?;
-    match finish {
+    match &finish {
         Finish::Done => directory.write(FINISHED, &json!({ "run_hash": started.run_hash }).to_string())?,
         Finish::Stopped => eprintln!("stopped; the same command goes on from there"),
+        Finish::NotPassed(_) => {}
     }
     Ok(finish)
 }
@@ -74,7 +79,7 @@ fn hash(action: &dyn Action, setting: &Setting<'_>) -> anyhow::Result<String> {
     for part in [action.kind().name(), &action.view().to_string(), &head.to_string(), setting.model] {
         hasher.update(&(part.len() as u64).to_le_bytes()).update(part.as_bytes());
     }
-    for path in action.inputs() {
+    for path in action.inputs(setting) {
         let file = std::fs::File::open(&path);
         file.and_then(|file| hasher.update_reader(file).map(|_| ()))
             .with_context(|| format!("{} cannot be read\n  fix: make it readable", path.display()))?;
@@ -90,7 +95,7 @@ fn clear(action: &dyn Action, directory: &Path) -> anyhow::Result<()> {
 }
 
 /// Removes a file or a folder, if it is there.
-fn remove(path: &PathBuf) -> anyhow::Result<()> {
+pub(super) fn remove(path: &Path) -> anyhow::Result<()> {
     let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

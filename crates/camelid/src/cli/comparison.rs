@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::evaluations::{Margins, read_margins};
+use crate::evaluations::{EFFECT, Margins, read_margin, read_margins};
 
 #[derive(Args, Debug)]
 pub(crate) struct CompareArgs {
@@ -14,7 +14,7 @@ pub(crate) struct CompareArgs {
     #[arg(required = true)]
     pub(crate) after: Vec<PathBuf>,
     /// Say how many items would find a true difference of this size
-    #[arg(long, default_value_t = 0.02)]
+    #[arg(long, default_value_t = EFFECT)]
     pub(crate) effect: f64,
     /// Leave out items that camelid contamination found in the tuning data of any side
     #[arg(long)]
@@ -36,9 +36,12 @@ pub(crate) struct GateArgs {
     pub(crate) before: PathBuf,
     /// The evaluation after it
     pub(crate) after: PathBuf,
+    /// What every task of the evaluation before may lose, such as 0.02 for 2 points; --keep goes before it
+    #[arg(long, value_parser = read_margin, required_unless_present = "keep")]
+    pub(crate) margin: Option<f64>,
     /// What must be kept and how much it may lose, such as mmlu=0.02,gsm8k=0.03 for 2 and 3 points
     #[arg(long, value_name = "TASK=MARGIN,...", value_parser = read_margins)]
-    pub(crate) keep: Margins,
+    pub(crate) keep: Option<Margins>,
     /// How often a loss of the whole margin may pass
     #[arg(long, default_value_t = 0.05)]
     pub(crate) alpha: f64,

@@ -15,6 +15,7 @@ Examples:
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct EvaluateArgs {
     /// A run directory, a model folder, an adapter folder, a .gguf file or a name; with --server, the name it goes by there
     #[arg(required_unless_present = "list")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use camelid_model::WeightType;
+use camelid_records::Format;
 use clap::{Args, ValueEnum};
 
 use super::MachineArgs;
@@ -140,8 +141,15 @@ pub(crate) enum EarlyStoppingChoice {
 pub(crate) struct GenerateArgs {
     /// A run directory, a model folder, an adapter folder, a .gguf file or a name; with --server, the name it goes by there
     pub(crate) model: String,
-    /// JSON lines with `prompt` (a text or a list of messages) or `messages`
+    /// Prompts: JSONL, JSON, CSV or Parquet with `prompt` (a text or a list of messages), `messages`, `instruction` or `question`;
+    /// of demonstrations and feedback, the prompts are taken. `camelid inspect data --prompts` shows what is read
     pub(crate) prompts: PathBuf,
+    /// The file's format, where its columns do not tell: prompt, messages, instruction, question, pair, ...
+    #[arg(long)]
+    pub(crate) format: Option<Format>,
+    /// A column that is called otherwise, such as prompt=query
+    #[arg(long = "column", value_name = "FIELD=COLUMN", value_parser = column)]
+    pub(crate) columns: Vec<(String, String)>,
     /// JSON lines to write: the prompt, its line, its answers with tokens and log-probabilities
     #[arg(long, short)]
     pub(crate) out: PathBuf,
@@ -168,6 +176,12 @@ pub(crate) struct GenerateArgs {
     pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+/// `field=column`.
+fn column(text: &str) -> Result<(String, String), String> {
+    let (field, column) = text.split_once('=').ok_or("there is no `=`: write FIELD=COLUMN, such as prompt=query")?;
+    Ok((field.trim().to_owned(), column.trim().to_owned()))
 }
 
 #[derive(Args, Debug)]

@@ -8,6 +8,7 @@ mod bench_serve;
 mod comparison;
 mod evaluate;
 mod generation;
+mod judge;
 mod sandbox;
 
 use crate::recipe::MomentSpec;
@@ -18,6 +19,7 @@ pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs, WeightChoice,
 };
+pub(crate) use judge::{CertifyArgs, JudgeArgs, JudgeCommand, JudgeCompareArgs, LogProbChoice};
 pub(crate) use sandbox::SandboxArgs;
 
 const EXAMPLES: &str = "\
@@ -41,7 +43,8 @@ pub(crate) enum Command {
     /// Run a recipe: every stage, from data to a model that loads elsewhere
     ///
     /// Everything lands in the run directory (runs/NAME). Run the same recipe again to go on where it stopped, also
-    /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130. Send SIGUSR1 to get a checkpoint now.
+    /// after Ctrl-C or a power cut: the result is the same, bit for bit. A run that was stopped exits with code 130, one whose
+    /// gate does not pass with code 3. Send SIGUSR1 to get a checkpoint now.
     Run(RunArgs),
     /// Run variants of recipes over seeds and report them together
     ///
@@ -65,7 +68,11 @@ pub(crate) enum Command {
     Report {
         /// The run directory, that of one stage, or that of an evaluation
         directory: PathBuf,
-        /// Of an evaluation: a file of judgements to count win rates from, with rows of `preference` (1 to 2) and `generator_2`
+        /// Of an evaluation: another one, such as that before tuning, which it is held against
+        #[arg(long, value_name = "DIR")]
+        against: Option<PathBuf>,
+        /// Of an evaluation: a file of judgements to count win rates from, with rows of `preference` (1 to 2) and `generator_2`;
+        /// judgements.jsonl in its directory when left out
         #[arg(long, value_name = "FILE")]
         judgements: Option<PathBuf>,
     },
@@ -79,10 +86,11 @@ pub(crate) enum Command {
     /// Right and wrong are compared with McNemar's test, other scores with Student's or by permutation; items that come in groups are
     /// taken as groups. P-values hold for all tasks together (Holm).
     Compare(CompareArgs),
-    /// Check that a tuned model kept its abilities; exits with code 1 if that is not shown
+    /// Check that a tuned model kept its abilities; exits with code 3 if that is not shown
     ///
     /// Kept: the loss is shown to be below the margin. Lost: it is above. Not shown: there are too few items to tell, and how many
-    /// are needed is said. Scores do not count where fewer than 90 % of the answers can be read.
+    /// are needed is said. Scores do not count where fewer than 90 % of the answers can be read. Exit codes: 0 if all is kept, 3 if
+    /// anything is lost or not shown, 1 if the gate could not be held, 2 for a wrong command line.
     Gate(GateArgs),
     /// Look for test items in the data that a model was tuned on
     ///
@@ -98,6 +106,9 @@ pub(crate) enum Command {
     Label(LabelArgs),
     /// Offer a model to OpenAI-compatible clients
     Serve(ServeArgs),
+    /// Language models as judges: certify one, compare models by one
+    #[command(subcommand)]
+    Judge(JudgeCommand),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines
     Score(ScoreArgs),
     /// Run Python that a model wrote where it can do no harm
@@ -200,6 +211,9 @@ pub(crate) enum Inspect {
         /// How many records to print
         #[arg(long, default_value_t = 3)]
         show: usize,
+        /// Show the prompts that stages whose policy answers, and camelid generate, take from it
+        #[arg(long)]
+        prompts: bool,
     },
     /// The first batch of a recipe in colour: what is trained, what is not, positions, branches
     Batch {

@@ -20,6 +20,7 @@ The exit code is 0 if the program passed, 1 if it failed or was stopped, 2 if it
 
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct SandboxArgs {
     /// A Python program, or - for standard input
     #[arg(required_unless_present = "check", conflicts_with = "check")]

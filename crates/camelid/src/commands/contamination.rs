@@ -1,5 +1,6 @@
 //! `camelid contamination`: test items in the data that a model was tuned on.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -161,12 +162,16 @@ fn to_text(found: &Contamination) -> String {
     let mut text = text_table(&table);
     text += "\nLeaked: 13 words in a row, or a shorter item whole, stand in the data. Verbatim: such runs cover 80 % of the item.\n";
     for Source { path, rows, unread } in &found.sources {
-        text += &format!("{}: {rows} rows", path.display());
-        text += &if *unread > 0 { format!(", {unread} could not be read\n") } else { "\n".to_owned() };
+        let _ = write!(text, "{}: {rows} rows", path.display());
+        if *unread > 0 {
+            let _ = write!(text, ", {unread} could not be read");
+        }
+        text.push('\n');
     }
     for task in &found.tasks {
         for example in &task.examples {
-            text += &format!(
+            let _ = write!(
+                text,
                 "\n{} {} ({:.0} % of it) in {}:{}\n  {}\n",
                 task.task,
                 example.item,

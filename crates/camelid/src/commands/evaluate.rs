@@ -1,6 +1,7 @@
 //! `camelid evaluate`: benchmarks, asked of a model here or behind a server.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
 use camelid_eval::results::{Evaluation, Model};
@@ -8,15 +9,15 @@ use camelid_eval::task::{
     Answerer, Asked, CodeRunner, Exemplars, Format, Options, Resolved, Scoring, Task, builtin, builtin_names,
 };
 use camelid_generate::client::{Generator, RemoteGenerator, RemoteSettings};
-use camelid_model::{LoadedModel, Transformer, TransformerOptions, Tuning};
+use camelid_model::{Transformer, TransformerOptions, Tuning};
 use camelid_text::Text;
 use serde_json::{Map, Value as Json, json};
 
 use crate::cli::{EvaluateArgs, ExemplarChoice, WeightChoice};
 use crate::evaluations::{
-    Cached, Local, Pace, Programs, Remote, Store, TaskData, objections, read_task_data, summary, text_table,
+    Cached, Local, Pace, Programs, Remote, Stoppable, Store, TaskData, objections, read_task_data, summary, text_table,
 };
-use crate::{machine, models};
+use crate::{machine, models, weights_hash};
 
 /// Holds the key of a server that is asked.
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
@@ -33,46 +34,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         print!("{}", list()?);
         return Ok(ExitCode::SUCCESS);
     }
-    for (flag, value) in
-        [("--batch", args.batch), ("--batch-tokens", args.batch_tokens), ("--concurrency", args.concurrency)]
-    {
-        ensure!(value > 0, "{flag} is 0\n  fix: use a number from 1 up");
-    }
-    ensure!(args.limit != Some(0), "--limit is 0\n  fix: ask at least one item of each task");
-    ensure!(args.max_tokens != Some(0), "--max-tokens is 0\n  fix: allow at least one token");
-    let tasks = args.tasks.iter().map(|name| open_task(name)).collect::<anyhow::Result<Vec<Task>>>()?;
-    for (place, task) in tasks.iter().enumerate() {
-        let again = tasks[..place].iter().any(|earlier| earlier.name() == task.name());
-        ensure!(!again, "the task {} is named twice\n  fix: name it once", task.name());
-    }
-    // Found out before any model is loaded.
-    let needs_programs = tasks.iter().any(|task| matches!(task.definition.score, Scoring::Program { .. }));
-    let mut programs = needs_programs.then(|| Programs::open(&args.python, args.best_effort)).transpose()?;
-    let model = args.model.as_deref().unwrap_or_default();
-    let (mut answerer, identity, has_template, template) = match &args.server {
-        Some(url) => remote(args, url, model)?,
-        None => local(args, model)?,
-    };
-    let mut planned = Vec::new();
-    for task in tasks {
-        let resolved = task.resolve(&options(args), has_template)?;
-        let data = read_task_data(&task, &args.data, args.limit, &resolved)?;
-        ensure!(!data.items.is_empty(), "{}: its data has no items\n  fix: get the data again", task.name());
-        planned.push(Planned { task, data, resolved });
-    }
-    let head = Evaluation {
-        model: Model { name: model.to_owned(), identity: identity.clone() },
-        template,
-        options: described(args),
-        tasks: Vec::new(),
-    };
-    let mut store = Store::open(&args.out, head, args.restart)?;
-    for Planned { task, data, resolved } in &planned {
-        ask(&mut store, answerer.as_mut(), programs.as_mut(), &identity, task, data, *resolved)?;
-    }
-    let named: Vec<&str> = planned.iter().map(|planned| planned.task.name()).collect();
-    let mut shown = store.evaluation.clone();
-    shown.tasks.retain(|task| named.contains(&task.task.as_str()));
+    let Some(shown) = evaluate(args, &AtomicBool::new(false))? else { return Ok(ExitCode::FAILURE) };
     if args.json {
         print!("{}", shown.to_json());
     } else if !shown.tasks.is_empty() {
@@ -86,34 +48,103 @@ pub(crate) fn run(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     Ok(if objections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Asks every task and writes the directory; returns the figures of these tasks, or nothing if `stop` was set before the end.
+pub(crate) fn evaluate(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result<Option<Evaluation>> {
+    let tasks = open_tasks(args)?;
+    // Found out before any model is loaded.
+    let needs_programs = tasks.iter().any(|task| matches!(task.definition.score, Scoring::Program { .. }));
+    let mut programs = needs_programs.then(|| Programs::open(&args.python, args.best_effort)).transpose()?;
+    let model = args.model.as_deref().unwrap_or_default();
+    let (answerer, identity, has_template, template) = match &args.server {
+        Some(url) => remote(args, url, model)?,
+        None => local(args, model)?,
+    };
+    let mut answerer = Stoppable { inner: answerer, stop };
+    let mut planned = Vec::new();
+    for task in tasks {
+        let resolved = task.resolve(&options(args), has_template)?;
+        let data = data_of(&task, args, &resolved)?;
+        planned.push(Planned { task, data, resolved });
+    }
+    let head = Evaluation {
+        model: Model { name: model.to_owned(), identity: identity.clone() },
+        template,
+        options: described(args),
+        tasks: Vec::new(),
+    };
+    let mut store = Store::open(&args.out, head, args.restart)?;
+    for Planned { task, data, resolved } in &planned {
+        if !ask(&mut store, &mut answerer, programs.as_mut(), &identity, task, data, *resolved)? {
+            return Ok(None);
+        }
+    }
+    let named: Vec<&str> = planned.iter().map(|planned| planned.task.name()).collect();
+    let mut shown = store.evaluation.clone();
+    shown.tasks.retain(|task| named.contains(&task.task.as_str()));
+    Ok(Some(shown))
+}
+
+/// The tasks, each once, and nothing that could not be asked: found out before any model is loaded.
+pub(crate) fn open_tasks(args: &EvaluateArgs) -> anyhow::Result<Vec<Task>> {
+    for (flag, value) in
+        [("--batch", args.batch), ("--batch-tokens", args.batch_tokens), ("--concurrency", args.concurrency)]
+    {
+        ensure!(value > 0, "{flag} is 0\n  fix: use a number from 1 up");
+    }
+    ensure!(args.limit != Some(0), "--limit is 0\n  fix: ask at least one item of each task");
+    ensure!(args.max_tokens != Some(0), "--max-tokens is 0\n  fix: allow at least one token");
+    let tasks = args.tasks.iter().map(|name| open_task(name)).collect::<anyhow::Result<Vec<Task>>>()?;
+    for (place, task) in tasks.iter().enumerate() {
+        let again = tasks[..place].iter().any(|earlier| earlier.name() == task.name());
+        ensure!(!again, "the task {} is named twice\n  fix: name it once", task.name());
+    }
+    Ok(tasks)
+}
+
+/// The items of a task and what its exemplars come from.
+pub(crate) fn data_of(task: &Task, args: &EvaluateArgs, resolved: &Resolved) -> anyhow::Result<TaskData> {
+    let data = read_task_data(task, &args.data, args.limit, resolved)?;
+    ensure!(!data.items.is_empty(), "{}: its data has no items\n  fix: get the data again", task.name());
+    Ok(data)
+}
+
+/// Whether it was asked to the end.
 fn ask(
     store: &mut Store,
-    answerer: &mut dyn Answerer,
+    answerer: &mut Stoppable<'_>,
     programs: Option<&mut Programs>,
     identity: &str,
     task: &Task,
     data: &TaskData,
     resolved: Resolved,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<bool> {
+    let stop = answerer.stop;
     let asked = Asked { task, items: &data.items, pool: &data.pool, texts: &data.texts, resolved };
     let mut pace = Pace::new(task.name(), data.items.len());
     let mut cached = Cached { inner: answerer, cache: &store.replies, identity: identity.to_owned(), found: 0 };
-    let (mut result, items) = asked.evaluate(
-        &mut cached,
-        programs.map(|programs| programs as &mut dyn CodeRunner),
-        &mut |ended, failed| pace.at(ended, failed),
-    )?;
+    let programs = programs.map(|programs| programs as &mut dyn CodeRunner);
+    let (mut result, items) = asked.evaluate(&mut cached, programs, &mut |ended, failed| {
+        // What a stop leaves unasked has not failed.
+        if !stop.load(Ordering::Relaxed) {
+            pace.at(ended, failed);
+        }
+    })?;
     let found = cached.found;
     result.seconds = pace.finish();
+    // What was not asked would count as failed; what was is among the replies.
+    if stop.load(Ordering::Relaxed) {
+        return Ok(false);
+    }
     if found > 0 {
         eprintln!("{}: {found} replies of {} were there already", task.name(), data.items.len());
     }
     if matches!(task.definition.score, Scoring::Answers { .. }) {
         let path = store.add_answers(task.name(), &items)?;
         eprintln!("{}: {} answers for a judge in {}", task.name(), items.len(), path.display());
-        return Ok(());
+        return Ok(true);
     }
-    store.add(result, &items)
+    store.add(result, &items)?;
+    Ok(true)
 }
 
 /// A task of the program by name, or a file.
@@ -134,7 +165,8 @@ fn open_task(name: &str) -> anyhow::Result<Task> {
     Ok(task?)
 }
 
-fn options(args: &EvaluateArgs) -> Options {
+/// What of a task the arguments decide.
+pub(crate) fn options(args: &EvaluateArgs) -> Options {
     Options {
         few_shot: args.shots,
         format: match (args.chat, args.plain) {
@@ -189,7 +221,7 @@ fn local(args: &EvaluateArgs, model: &str) -> anyhow::Result<Opened> {
         (template.is_some(), template.map(|text| blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()));
     let text = Text::new(loaded.text.clone())?;
     let mut identity = blake3::Hasher::new();
-    identity.update(weights_hash(&loaded)?.as_bytes()).update(&text.hash());
+    identity.update(weights_hash::of(&loaded)?.as_bytes());
     let setting = described(args);
     for key in ["compute", "weights"] {
         identity.update(setting[key].to_string().as_bytes());
@@ -209,25 +241,6 @@ fn local(args: &EvaluateArgs, model: &str) -> anyhow::Result<Opened> {
     local.context = args.context.unwrap_or(usize::MAX).min(local.positions());
     ensure!(local.context > 1, "--context is {}\n  fix: allow at least as many tokens as a prompt has", local.context);
     Ok((Box::new(local), identity.finalize().to_hex()[..32].to_owned(), has_template, template))
-}
-
-/// Of the architecture and all values, whatever file they come from.
-fn weights_hash(model: &LoadedModel) -> anyhow::Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(model.config.to_string().as_bytes());
-    let mut names = model.weights.names();
-    names.sort();
-    for name in names {
-        hasher.update(name.as_bytes());
-        let values = model.weights.load(&name)?;
-        let mut bytes = Vec::with_capacity(4 << 16);
-        for part in values.chunks(1 << 16) {
-            bytes.clear();
-            bytes.extend(part.iter().flat_map(|value| value.to_le_bytes()));
-            hasher.update(&bytes);
-        }
-    }
-    Ok(hasher.finalize())
 }
 
 fn remote(args: &EvaluateArgs, url: &str, model: &str) -> anyhow::Result<Opened> {

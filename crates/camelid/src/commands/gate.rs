@@ -6,7 +6,7 @@ use anyhow::bail;
 
 use super::compare::leave_out_leaked;
 use crate::cli::GateArgs;
-use crate::evaluations::{Comparison, Gates, load};
+use crate::evaluations::{Comparison, EFFECT, Gates, NOT_PASSED, load};
 use crate::report::{EvaluationPage, write_page};
 
 pub(crate) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
@@ -20,17 +20,18 @@ pub(crate) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
         leave_out_leaked(&mut sides)?;
     }
     let [before, after] = &sides;
-    let gates = Gates::of(before, after, &args.keep, args.alpha, args.power)?;
+    let keep = args.keep.as_deref().unwrap_or_default();
+    let gates = Gates::of(before, after, keep, args.margin, args.alpha, args.power)?;
     if args.json {
         println!("{:#}", gates.to_json());
     } else {
         print!("{}", gates.to_text());
     }
     if let Some(path) = &args.report {
-        let comparison = Comparison::of(before, std::slice::from_ref(after), 0.02)?;
+        let comparison = Comparison::of(before, std::slice::from_ref(after), EFFECT)?;
         let page = EvaluationPage { before, comparison: Some(&comparison), gates: Some(&gates), judgements: None };
         write_page(&page.page()?, path)?;
         eprintln!("{}", path.display());
     }
-    Ok(if gates.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if gates.passed() { ExitCode::SUCCESS } else { ExitCode::from(NOT_PASSED) })
 }

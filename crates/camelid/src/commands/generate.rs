@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,8 +15,9 @@ use camelid_generate::client::{
 };
 use camelid_generate::engine::{BeamSearch, EarlyStopping};
 use camelid_generate::protocol::{Decoding, Input};
+use camelid_records::{Asked, Format, PromptRecord, ReadOptions, Reject};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use super::engine;
 use crate::cli::{BeamArgs, EarlyStoppingChoice, GenerateArgs};
@@ -37,7 +38,7 @@ struct Line {
 
 pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
     ensure!(args.samples > 0, "--samples is 0\n  fix: ask for at least one answer to each prompt");
-    let prompts = read_prompts(&args.prompts, &decoding(args))?;
+    let prompts = read_prompts(args)?;
     let generator = generator(args)?;
     let keys: Vec<String> = prompts.iter().map(|(_, _, prompt)| key(generator.as_ref(), prompt)).collect();
     let done = finished(&args.out, &keys)?;
@@ -175,42 +176,32 @@ fn key(generator: &dyn Generator, prompt: &Prompt) -> String {
     hasher.finalize().to_hex()[..32].to_owned()
 }
 
-/// Lines of a JSON lines file: `prompt` (a text or a list of messages) or `messages`.
-fn read_prompts(path: &Path, decoding: &Decoding) -> anyhow::Result<Vec<(usize, Json, Prompt)>> {
-    let file = File::open(path)
-        .with_context(|| format!("{} cannot be read\n  fix: name a JSON lines file of prompts", path.display()))?;
-    let mut prompts = Vec::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
-        let number = index + 1;
-        let place = || format!("{}, line {number}", path.display());
-        let line = line.with_context(|| format!("{}: is no text\n  fix: save the file as UTF-8", place()))?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let mut row: Map<String, Json> = serde_json::from_str(&line)
-            .with_context(|| format!("{}: is no JSON object\n  fix: write one object a line", place()))?;
-        let Some(said) = row.remove("prompt").or_else(|| row.remove("messages")) else {
-            bail!("{}: there is neither `prompt` nor `messages`\n  fix: add one of the two", place());
-        };
-        let input = match &said {
-            Json::String(text) => Input::Text(text.clone()),
-            _ => Input::Chat {
-                messages: serde_json::from_value(said.clone()).with_context(|| {
-                    format!(
-                        "{}: the messages cannot be read\n  fix: write [{{\"role\": ..., \"content\": ...}}]",
-                        place()
-                    )
-                })?,
-                tools: None,
-                template_arguments: Map::new(),
-            },
-        };
-        // Prompts draw from streams of their own.
-        let seed = decoding.seed.map(|seed| seed.wrapping_add(index as u64));
-        prompts.push((number, said, Prompt { input, decoding: Decoding { seed, ..decoding.clone() } }));
+/// Each prompt with its row and as the output tells it. One row that cannot be asked stops all: answers cost more than a look at
+/// the file.
+fn read_prompts(args: &GenerateArgs) -> anyhow::Result<Vec<(usize, Json, Prompt)>> {
+    let (path, decoding) = (&args.prompts, decoding(args));
+    let columns = args.columns.iter().cloned().collect();
+    let set = camelid_records::read_prompts(path, &ReadOptions { format: args.format, columns, limit: None })?;
+    eprintln!("{}: {}", path.display(), set.describe());
+    if let Some(Reject { provenance, reason, fix, .. }) = set.rejects.first() {
+        let count = set.rejects.len();
+        bail!("{provenance}: {reason}, and {count} rows in all cannot be asked\n  fix: {fix}");
     }
-    ensure!(!prompts.is_empty(), "{} holds no prompt\n  fix: write one JSON object a line", path.display());
-    Ok(prompts)
+    ensure!(!set.records.is_empty(), "{} holds no prompt\n  fix: write one JSON object a line", path.display());
+    let prompt = |(place, record): (usize, PromptRecord)| -> anyhow::Result<(usize, Json, Prompt)> {
+        let (said, input) = match record.asked {
+            Asked::Text(text) => (Json::from(text.as_str()), Input::Text(text)),
+            Asked::Chat { messages, tools, template_arguments } => {
+                (serde_json::to_value(&messages)?, Input::Chat { messages, tools, template_arguments })
+            }
+        };
+        let row = record.provenance.row;
+        // Prompts draw from streams of their own; the rows of trees have several.
+        let stream = if set.format == Format::Oasst { place as u64 } else { row.saturating_sub(1) };
+        let seed = decoding.seed.map(|seed| seed.wrapping_add(stream));
+        Ok((row as usize, said, Prompt { input, decoding: Decoding { seed, ..decoding.clone() } }))
+    };
+    set.records.into_iter().enumerate().map(prompt).collect()
 }
 
 /// Keys of the prompts that an earlier run has answered. A line that was cut off is removed.

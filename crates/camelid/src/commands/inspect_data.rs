@@ -2,20 +2,34 @@
 
 use std::path::Path;
 
-use camelid_records::{PreferenceRecord, ReadOptions, Record, Reject, read, read_preferences};
+use camelid_records::{
+    Asked, PreferenceRecord, PromptRecord, PromptSet, ReadOptions, Record, Reject, read, read_preferences, read_prompts,
+};
 
 /// A message is shown up to this many characters.
 const SHOWN: usize = 300;
 
-pub(crate) fn run(file: &Path, show: usize) -> anyhow::Result<()> {
-    // A file of feedback may hold demonstrations too (HH's `chosen`): what is more comes first.
-    if let Ok(set) = read_preferences(file, &ReadOptions::default()) {
+pub(crate) fn run(file: &Path, show: usize, prompts: bool) -> anyhow::Result<()> {
+    let options = ReadOptions::default();
+    if prompts {
+        print_prompts(&read_prompts(file, &options)?, show);
+        return Ok(());
+    }
+    // A file of feedback may hold demonstrations too (HH's `chosen`), and both hold prompts: what is more comes first.
+    if let Ok(set) = read_preferences(file, &options) {
         println!("{}", set.describe());
         set.records.iter().take(show).for_each(print_preference);
         set.rejects.iter().take(show).for_each(print_reject);
         return Ok(());
     }
-    let dataset = read(file, &ReadOptions::default())?;
+    let dataset = match read(file, &options) {
+        Ok(dataset) => dataset,
+        Err(error) => {
+            let Ok(set) = read_prompts(file, &options) else { return Err(error.into()) };
+            print_prompts(&set, show);
+            return Ok(());
+        }
+    };
     println!("{}", dataset.describe());
     for record in dataset.records.iter().take(show) {
         println!("\n{}", record.provenance());
@@ -23,6 +37,29 @@ pub(crate) fn run(file: &Path, show: usize) -> anyhow::Result<()> {
     }
     dataset.rejects.iter().take(show).for_each(print_reject);
     Ok(())
+}
+
+fn print_prompts(set: &PromptSet, show: usize) {
+    println!("{}", set.describe());
+    let expected = set.records.iter().filter(|record| record.expected.is_some()).count();
+    println!("prompts: {expected} with an answer that is expected");
+    set.records.iter().take(show).for_each(print_prompt);
+    set.rejects.iter().take(show).for_each(print_reject);
+}
+
+fn print_prompt(record: &PromptRecord) {
+    println!("\n{}", record.provenance);
+    match &record.asked {
+        Asked::Chat { messages, .. } => {
+            for message in messages {
+                println!("  {}: {}", message.role, shorten(&message.content));
+            }
+        }
+        Asked::Text(prompt) => println!("  prompt: {}", shorten(prompt)),
+    }
+    if let Some(expected) = &record.expected {
+        println!("  expected: {}", shorten(expected));
+    }
 }
 
 fn print_record(record: &Record) {

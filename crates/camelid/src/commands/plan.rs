@@ -21,7 +21,7 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
     let model = models::open(&plan.model, &mut report)?;
     let rate = measure::product_rate(&machine::open_precision(plan.compute, plan.threads));
     let mut stages = Vec::new();
-    for stage in &plan.stages {
+    for (index, stage) in plan.stages.iter().enumerate() {
         let text = Text::new(model.text.clone())?;
         stages.push(match stage {
             Stage::Tuning(stage) => {
@@ -29,12 +29,12 @@ pub(crate) fn run(args: &PlanArgs) -> anyhow::Result<()> {
                 let estimate = estimate_stage(&model, &plan, stage, &prepared, rate);
                 Outlook::Tuning { stage, prepared: Box::new(prepared), estimate }
             }
-            Stage::Action(action) => Outlook::Action(action.outlook(&text)?),
+            Stage::Action(action) => Outlook::Action(action.outlook(&plan, index, &text)?),
         });
     }
     if args.json {
         let stages: Vec<Json> =
-            plan.stages.iter().zip(&stages).map(|(stage, outlook)| outlook.json(recipe::view(stage))).collect();
+            plan.stages.iter().zip(&stages).map(|(stage, outlook)| outlook.json(&recipe::view(stage))).collect();
         println!("{:#}", json!({ "run": recipe::plan_view(&plan), "stages": stages }));
         return Ok(());
     }
@@ -58,12 +58,12 @@ enum Outlook<'a> {
 }
 
 impl Outlook<'_> {
-    fn json(&self, view: Json) -> Json {
+    fn json(&self, view: &Json) -> Json {
         match self {
             Self::Tuning { stage, prepared, estimate } => json!({
                 "plan": view, "estimate": estimate,
                 "records": prepared.training.len(), "validation_records": prepared.validation.len(),
-                "rejected_rows": prepared.rejects.len(), "sources": by_source(stage, prepared),
+                "rejected_rows": prepared.rejects.len(), "monitored_prompts": prepared.monitor.len(), "sources": by_source(stage, prepared),
             }),
             Self::Action(facts) => {
                 let facts: serde_json::Map<String, Json> =
@@ -78,7 +78,9 @@ impl Outlook<'_> {
         let (stage, prepared, estimate) = match self {
             Self::Tuning { stage, prepared, estimate } => (stage, prepared, estimate),
             Self::Action(facts) => {
-                facts.iter().for_each(|(name, value)| println!("# {name:<16} {value}"));
+                for (name, value) in facts {
+                    println!("# {name:<16} {value}");
+                }
                 return;
             }
         };
@@ -93,6 +95,13 @@ impl Outlook<'_> {
                 "#   {source}: {} records, {} tokens, {:.2} epochs",
                 figures.records, figures.tokens, figures.epochs
             );
+        }
+        if let Some(monitor) = &stage.monitor {
+            let often = match monitor.every {
+                0 => "at the start and the end".to_owned(),
+                every => format!("every {every} steps"),
+            };
+            println!("# monitor          {} prompts {often}", prepared.monitor.len());
         }
         println!("# steps            {}", estimate.steps);
         println!("# tokens           {}", estimate.tokens);
@@ -161,6 +170,14 @@ pub(crate) fn estimate_stage(
     let evaluations = 2 + steps.checked_div(training.eval_every).unwrap_or(0);
     let validation = prepared.validation.len() as f64 * (mean(&prepared.validation) + answer_tokens as f64);
     let validating = members * validation * evaluations as f64 * scoring;
+    // Each measurement draws an answer to every prompt and asks the starting policy for it.
+    let measurements = match &stage.monitor {
+        Some(monitor) => 2 + steps.checked_div(monitor.every).unwrap_or(0),
+        None => 0,
+    };
+    let of_monitor = stage.monitor.as_ref().map_or(0, |monitor| monitor.answer_tokens) as f64;
+    let measured = prepared.monitor.len() as f64 * (mean(&prepared.monitor) + of_monitor);
+    let measuring = 2.0 * measurements as f64 * measured * scoring;
     let memory = estimate::memory_bytes(
         &model.arch,
         &stage.tuning,
@@ -175,6 +192,6 @@ pub(crate) fn estimate_stage(
         tokens: tokens as u64,
         // The cache is given back before an update, but its pages are the peak of what generation needs.
         memory_bytes: memory * u64::from(learners) + if stage.answers().is_some() { cache } else { 0 },
-        seconds: (flops + validating) / (rate * estimate::STEP_EFFICIENCY),
+        seconds: (flops + validating + measuring) / (rate * estimate::STEP_EFFICIENCY),
     }
 }

@@ -4,16 +4,16 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use camelid_records::{
-    Dataset, PreferenceRecord, PreferenceSet, Provenance, Record, Reject, Role, condition_messages, conditioned, read,
-    read_preferences,
+    Dataset, PreferenceRecord, PreferenceSet, PromptRecord, Provenance, Record, Reject, condition_messages,
+    conditioned, read, read_preferences,
 };
 use camelid_text::{Encoded, EncodedSet, Forest, Learn, SpanPolicy, Text, encode_all, pack};
-use camelid_train::{Asked, Example, Label, Order, Prompt, below, split, stream};
+use camelid_train::{Asked, Example, Label, Order, below, split, stream};
 
 use super::examples::{Wanted, line_up};
-use super::read_prompts::Prompts;
+use super::read_prompts::{Prompts, read_prompts};
 use crate::models;
-use crate::recipe::{DataSource, Objective, Plan, RewardPlan, StagePlan};
+use crate::recipe::{DataSource, Objective, Plan, RewardPlan, StagePlan, needs_expected};
 
 /// A stage's data as tokens.
 pub(crate) struct Prepared {
@@ -22,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) validation: Vec<Example>,
     /// Other records whose likelihood a ppo stage holds up.
     pub(crate) pretraining: Vec<Example>,
+    /// Prompts of the monitor.
+    pub(crate) monitor: Vec<Example>,
     /// `source:row` of each example, by the record number of its sequences.
     pub(crate) names: Vec<String>,
     pub(crate) rejects: Vec<Reject>,
@@ -51,8 +53,21 @@ pub(crate) fn prepare(
     if beside.is_some() && pretraining.is_empty() {
         bail!("no record of `pretraining.data` is left: {}\n  fix: see camelid inspect data", summary(&reader.rejects));
     }
-    let Reader { names, rejects, rows, .. } = reader;
+    let Reader { mut names, mut rejects, rows, .. } = reader;
     check_rejects(stage, rows, &rejects)?;
+    let monitor = match &stage.monitor {
+        Some(monitor) => {
+            let longest = stage.max_length - monitor.answer_tokens;
+            let needs_expected = monitor.needs_expected() || needs_expected(stage.rewards());
+            let mut prompts = read_prompts(&text, &monitor.data, names.len(), longest, needs_expected, report)?;
+            prompts.check(stage.max_reject_share).context("the monitor's prompts")?;
+            prompts.examples.truncate(monitor.prompts.unwrap_or(usize::MAX));
+            names.extend(prompts.names);
+            rejects.extend(prompts.rejects);
+            prompts.examples
+        }
+        None => Vec::new(),
+    };
     if stage.validation_data.is_empty() && stage.training.validation_share > 0.0 {
         let (kept, held_out) = split(plan.seed, training.len(), stage.training.validation_share);
         validation = held_out.into_iter().map(|index| training[index].clone()).collect();
@@ -64,7 +79,7 @@ pub(crate) fn prepare(
             summary(&rejects)
         );
     }
-    Ok(Prepared { text, training, validation, pretraining, names, rejects, rows })
+    Ok(Prepared { text, training, validation, pretraining, monitor, names, rejects, rows })
 }
 
 /// Reads files one after another and numbers what they hold.
@@ -147,7 +162,7 @@ impl Reader<'_> {
         Ok(sequences.into_iter().map(|sequence| Example::from(numbered(sequence))).collect())
     }
 
-    /// Demonstrations as prompts with the answers that are expected; these may be missing unless they are needed.
+    /// Prompts with the answers that are expected; these may be missing unless they are needed.
     fn prompts(
         &mut self,
         sources: &[DataSource],
@@ -158,10 +173,9 @@ impl Reader<'_> {
         let longest = self.stage.max_length.saturating_sub(answer_tokens);
         let mut prompts = Prompts { first: self.names.len(), ..Prompts::default() };
         for source in sources {
-            for record in self.read(source, report)? {
-                prompts.add(self.text, &record, longest, needs_expected);
-            }
+            prompts.read(self.text, source, longest, needs_expected, report)?;
         }
+        self.rows += prompts.rows;
         self.names.extend(prompts.names);
         self.rejects.extend(prompts.rejects);
         Ok(prompts.examples)
@@ -302,35 +316,21 @@ impl Reader<'_> {
     }
 }
 
-/// A demonstration's prompt as tokens, at most so many, and its last answer as what is expected.
-pub(super) fn as_prompt(
+/// A prompt as tokens, at most so many.
+pub(super) fn encode_prompt(
     text: &Text,
-    record: &Record,
+    record: &PromptRecord,
     longest: usize,
     needs_expected: bool,
-) -> Result<(Vec<u32>, Prompt), (String, &'static str)> {
-    let (tokens, prompt) = match record {
-        Record::Conversation(conversation) => {
-            let (messages, expected) = match conversation.messages.split_last() {
-                Some((last, before)) if last.role == Role::Assistant => (before, Some(last.content.clone())),
-                _ => (conversation.messages.as_slice(), None),
-            };
-            let (tools, template_arguments) = (conversation.tools.clone(), conversation.template_arguments.clone());
-            let tokens = text
-                .encode_chat(messages, tools.as_ref(), &template_arguments)
-                .map_err(|error| (error.to_string(), "correct the conversation or the template"))?;
-            (tokens, Prompt { asked: Asked::Chat { messages: messages.to_vec(), tools, template_arguments }, expected })
-        }
-        Record::Completion { prompt, completion, .. } => {
-            let expected = (!completion.is_empty()).then(|| completion.clone());
-            (text.encode_prompt(prompt), Prompt { asked: Asked::Text(prompt.clone()), expected })
-        }
-        Record::Text { .. } => {
-            return Err(("a text has no prompt and no answer".into(), "use prompt and completion, or messages"));
-        }
+) -> Result<Vec<u32>, (String, &'static str)> {
+    let tokens = match &record.asked {
+        Asked::Chat { messages, tools, template_arguments } => text
+            .encode_chat(messages, tools.as_ref(), template_arguments)
+            .map_err(|error| (error.to_string(), "correct the conversation or the template"))?,
+        Asked::Text(prompt) => text.encode_prompt(prompt),
     };
-    if needs_expected && prompt.expected.is_none() {
-        return Err(("the last turn is not the assistant's".into(), "end it with the answer that is right"));
+    if needs_expected && record.expected.is_none() {
+        return Err(("there is no answer that is right, which this stage checks or learns".into(), NO_ANSWER_FIX));
     }
     if tokens.is_empty() {
         return Err(("the prompt has no tokens".into(), "fill it in, or remove the row"));
@@ -338,8 +338,11 @@ pub(super) fn as_prompt(
     if tokens.len() > longest {
         return Err(too_long(tokens.len(), longest));
     }
-    Ok((tokens, prompt))
+    Ok(tokens)
 }
+
+const NO_ANSWER_FIX: &str =
+    "give it in a column `answer`, or end the conversation with it; or choose a reward that needs none";
 
 fn too_long(tokens: usize, longest: usize) -> (String, &'static str) {
     let reason = format!("the prompt has {tokens} tokens, beside the answer's {longest} are allowed");

@@ -1,11 +1,11 @@
-//! Prompts for a policy to answer, from the same files as demonstrations.
+//! Prompts for a policy to answer, from files of prompts alone, of demonstrations or of feedback.
 
 use anyhow::bail;
-use camelid_records::{Dataset, Record, Reject, read};
+use camelid_records::{PromptRecord, Reject};
 use camelid_text::{Encoded, Text};
-use camelid_train::{Example, Label};
+use camelid_train::{Example, Label, Prompt};
 
-use super::prepare::{as_prompt, counted, summary};
+use super::prepare::{counted, encode_prompt, summary};
 use crate::recipe::DataSource;
 
 /// Prompts as tokens.
@@ -22,43 +22,63 @@ pub(crate) struct Prompts {
     pub(crate) rows: usize,
 }
 
-/// Reads prompts of at most `longest` tokens. Each comes with the answer that is expected, where the data has one; with `needs_expected`
+/// Reads prompts of at most `longest` tokens, numbered from `first`. Each comes with the answer that is expected, where the data has one; with `needs_expected`
 /// a row without one is refused.
 pub(crate) fn read_prompts(
     text: &Text,
     sources: &[DataSource],
+    first: usize,
     longest: usize,
     needs_expected: bool,
     report: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Prompts> {
-    let mut prompts = Prompts::default();
+    let mut prompts = Prompts { first, ..Prompts::default() };
     for source in sources {
-        let Dataset { format, records, rejects } = read(&source.path, &source.read_options())?;
-        report(&counted(source, records.len(), format.name(), rejects.len()));
-        prompts.rows += records.len() + rejects.len();
-        prompts.rejects.extend(rejects);
-        for record in &records {
-            prompts.add(text, record, longest, needs_expected);
-        }
+        prompts.read(text, source, longest, needs_expected, report)?;
     }
     Ok(prompts)
 }
 
 impl Prompts {
+    /// Adds what one source asks.
+    pub(crate) fn read(
+        &mut self,
+        text: &Text,
+        source: &DataSource,
+        longest: usize,
+        needs_expected: bool,
+        report: &mut dyn FnMut(&str),
+    ) -> anyhow::Result<()> {
+        let set = camelid_records::read_prompts(&source.path, &source.read_options())?;
+        report(&counted(source, set.records.len(), set.format.name(), set.rejects.len()));
+        let repeated = set.repeated();
+        if repeated > 0 {
+            let path = source.path.display();
+            report(&format!("{path}: {repeated} records repeat the prompt of an earlier one and are kept"));
+        }
+        self.rows += set.records.len() + set.rejects.len();
+        self.rejects.extend(set.rejects);
+        for record in set.records {
+            self.add(text, record, longest, needs_expected);
+        }
+        Ok(())
+    }
+
     /// Numbers a record, or refuses it.
-    pub(crate) fn add(&mut self, text: &Text, record: &Record, longest: usize, needs_expected: bool) {
-        match as_prompt(text, record, longest, needs_expected) {
-            Ok((tokens, prompt)) => {
+    fn add(&mut self, text: &Text, record: PromptRecord, longest: usize, needs_expected: bool) {
+        match encode_prompt(text, &record, longest, needs_expected) {
+            Ok(tokens) => {
                 let weights = vec![0.0; tokens.len()];
                 let sequences = vec![Encoded { tokens, weights, record: (self.first + self.names.len()) as u32 }];
-                self.names.push(record.provenance().to_string());
-                self.examples.push(Example { sequences, label: Label::Prompt(Box::new(prompt)) });
+                self.names.push(record.provenance.to_string());
+                let PromptRecord { asked, expected, .. } = record;
+                self.examples.push(Example { sequences, label: Label::Prompt(Box::new(Prompt { asked, expected })) });
             }
             Err((reason, fix)) => self.rejects.push(Reject {
-                provenance: record.provenance().clone(),
                 reason,
                 fix: fix.to_owned(),
-                row: serde_json::to_string(record).unwrap_or_default().chars().take(500).collect(),
+                row: serde_json::to_string(&record).unwrap_or_default().chars().take(500).collect(),
+                provenance: record.provenance,
             }),
         }
     }

@@ -14,36 +14,46 @@ use camelid_text::{Encoded, Text};
 use camelid_train::checks::{
     CheckReport, Normalised, Tolerance, first_round, first_step, generator_is_trainer, policy_is_reference,
 };
-use camelid_train::{Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData};
+use camelid_train::{
+    DISTANCES, Ended, Example, Label, Purpose, Requests, Round, RunDirectory, Task, Trainer, TrainingData,
+};
 use serde::Serialize;
 use serde_json::json;
 
+use super::company::JUDGE;
 use super::ensemble::{join, member_name, member_stage};
+use super::monitor;
 use super::prepare::{Prepared, first_examples, prepare, write_rejects};
 use super::reward_report::reward_report;
 use super::task::StageTask;
 use super::watch::Watch;
 use crate::actions::{self, Finish, Setting};
 use crate::cli::RunArgs;
+use crate::evaluations::NOT_PASSED;
 use crate::recipe::{self, Objective, Plan, Stage, StagePlan};
+use crate::report::over_optimisation::{self, LAWS};
 use crate::report::write_report;
 use crate::reward_models::{ENSEMBLE, REPORT};
 use crate::{machine, measure, models, process_memory};
 
 /// Files and folders that a stage writes and `--restart` removes.
-const OUTPUTS: [&str; 13] = [
+const OUTPUTS: [&str; 17] = [
     "report.html",
     REPORT,
     ENSEMBLE,
     "rollout-weights",
+    JUDGE,
     "checkpoints",
     "reference.jsonl",
     "metrics.jsonl",
+    DISTANCES,
+    LAWS,
     "samples.jsonl",
     "rejects.jsonl",
     "tensorboard",
     "adapter",
     "model",
+    "value",
     "finished.json",
 ];
 
@@ -56,7 +66,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let requests = listen()?;
     let mut model = plan.model.clone();
     for (index, stage) in plan.stages.iter().enumerate() {
-        let directory = stage_directory(&plan, index);
+        let directory = plan.stage_directory(index);
         if plan.stages.len() > 1 {
             eprintln!("stage {} of {}: {}", index + 1, plan.stages.len(), directory.display());
         }
@@ -64,12 +74,19 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             Stage::Tuning(stage) => stage.as_ref(),
             Stage::Action(action) => {
                 let opened = RunDirectory::open(&directory)?;
-                let setting = Setting { plan: &plan, model: &model, directory: &opened, requests: &requests };
+                let setting = Setting { plan: &plan, index, model: &model, directory: &opened, requests: &requests };
                 let finish = actions::run(action.as_ref(), &setting, args.restart)?;
                 report(&directory);
                 match finish {
                     Finish::Done => continue,
                     Finish::Stopped => return Ok(ExitCode::from(STOPPED)),
+                    Finish::NotPassed(why) => {
+                        if plan.stages.len() > 1 {
+                            report(&plan.directory);
+                        }
+                        eprintln!("error: {why}");
+                        return Ok(ExitCode::from(NOT_PASSED));
+                    }
                 }
             }
         };
@@ -103,14 +120,6 @@ fn report(directory: &Path) {
     match write_report(directory) {
         Ok(path) => eprintln!("the report is {}", path.display()),
         Err(error) => eprintln!("warning: no report: {error:#}"),
-    }
-}
-
-/// A run of one stage is its own directory; several have one each inside it.
-fn stage_directory(plan: &Plan, index: usize) -> PathBuf {
-    match plan.stages.len() {
-        1 => plan.directory.clone(),
-        _ => plan.directory.join(format!("stage-{}-{}", index + 1, plan.stages[index].kind())),
     }
 }
 
@@ -273,7 +282,10 @@ impl StageRun<'_> {
             requests: self.requests,
         };
         let mut watch = Watch::new(self.stage.kind.name(), peak);
-        let ended = trainer.fit(task.as_task(), &mut engine, &mut watch)?;
+        let mut monitor = monitor::open(self.plan, self.stage, self.model, prepared, directory.path())?;
+        let ended = trainer.fit_monitored(task.as_task(), &mut engine, monitor.as_mut(), &mut watch)?;
+        // The starting model may be a copy of its own.
+        drop(monitor);
         watch.finish();
         let steps = watch.steps();
         match ended {
@@ -282,6 +294,7 @@ impl StageRun<'_> {
                 return Ok(None);
             }
             Ended::EarlyStop => eprintln!("stopped early: validation has not got better"),
+            Ended::OverOptimised => eprintln!("stopped early: the monitor's reward falls"),
             Ended::Finished => {}
         }
         self.sample(&mut engine, &prepared.text, directory, "after", steps)?;
@@ -293,9 +306,15 @@ impl StageRun<'_> {
         if let Some(report) = &report {
             directory.write(REPORT, &format!("{:#}\n", report.to_json()))?;
         }
+        let laws = over_optimisation::conclude(directory)?;
+        self.save_companions(task.as_task())?;
+        drop(task);
         let result = self.save(engine)?;
         directory.write("finished.json", &serde_json::to_string(&Finished { run_hash, steps })?)?;
         eprintln!("{}", watch.summary());
+        if let Some(words) = laws {
+            eprintln!("{words}");
+        }
         if let Some(report) = &report {
             eprintln!("{}", report.to_text());
         }
@@ -322,7 +341,8 @@ impl StageRun<'_> {
         }
         hasher.update(decisive.to_string().as_bytes()).update(head.to_string().as_bytes());
         hasher.update(self.model.as_bytes());
-        let examples = prepared.training.iter().chain(&prepared.validation).chain(&prepared.pretraining);
+        let examples =
+            prepared.training.iter().chain(&prepared.validation).chain(&prepared.pretraining).chain(&prepared.monitor);
         for record in examples.clone().flat_map(|example| &example.sequences) {
             hasher.update(&(record.tokens.len() as u64).to_le_bytes());
             for token in &record.tokens {
@@ -453,6 +473,25 @@ impl StageRun<'_> {
         self.directory.join(if adapter_only { "adapter" } else { "model" })
     }
 
+    /// Writes the models that were trained beside the policy, such as PPO's `value`, each to a folder of its name that loads as a reward
+    /// model does: merged where the policy is.
+    fn save_companions(&self, task: &mut dyn Task) -> anyhow::Result<()> {
+        for (name, companion) in task.companions() {
+            let folder = self.directory.join(name);
+            if self.result().ends_with("adapter") || !matches!(self.stage.tuning, Tuning::LowRank(_)) {
+                companion.save(&folder)?;
+            } else {
+                let adapter = self.directory.join(format!(".{name}-adapter"));
+                companion.save(&adapter)?;
+                write_merged(&adapter, &folder)?;
+                std::fs::remove_dir_all(&adapter)
+                    .with_context(|| format!("{} cannot be removed", adapter.display()))?;
+            }
+            eprintln!("the {name} model is in {}", folder.display());
+        }
+        Ok(())
+    }
+
     /// Writes the adapter and the merged model, or the tuned model.
     fn save(&self, engine: Transformer<Cpu>) -> anyhow::Result<PathBuf> {
         let result = self.result();
@@ -464,16 +503,22 @@ impl StageRun<'_> {
         engine.save(&adapter)?;
         drop(engine);
         if self.stage.save_merged {
-            let merged = models::open_path(&adapter, &mut |line| eprintln!("{line}"))
-                .context("the adapter just written cannot be read back")?;
-            let mut fetch = |name: &str| merged.weights.load(name);
-            let write = if merged.has_value_head() { write_hf_reward_model } else { write_hf_model };
-            write(&result, &merged.arch, &merged.config, ElementType::F32, &mut fetch)?;
-            write_text(&result, &merged.text)?;
+            write_merged(&adapter, &result)?;
         }
         if !result.is_dir() {
             bail!("{} was not written\n  fix: look at the messages above", result.display());
         }
         Ok(result)
     }
+}
+
+/// Merges an adapter that was just written, and writes the whole model.
+fn write_merged(adapter: &Path, folder: &Path) -> anyhow::Result<()> {
+    let merged = models::open_path(adapter, &mut |line| eprintln!("{line}"))
+        .context("the adapter just written cannot be read back")?;
+    let mut fetch = |name: &str| merged.weights.load(name);
+    let write = if merged.has_value_head() { write_hf_reward_model } else { write_hf_model };
+    write(folder, &merged.arch, &merged.config, ElementType::F32, &mut fetch)?;
+    write_text(folder, &merged.text)?;
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use camelid_train::{EvaluationReport, Metrics, Observer, StepReport};
+use camelid_train::{EvaluationReport, Metrics, MonitorReport, Observer, StepReport};
 
 use crate::progress::{Progress, Shown};
 
@@ -105,12 +105,24 @@ impl Observer for Watch {
         self.evaluations.push(report.clone());
     }
 
+    fn monitored(&mut self, report: &MonitorReport) {
+        let figure = |name: &str| report.metrics.get(name).copied();
+        let proxy = figure("monitor/proxy").map(|proxy| format!(", training reward {proxy:.4}")).unwrap_or_default();
+        self.say(&format!(
+            "monitor after step {}: held-out reward {:.4}{proxy}, KL {:.3} nats{}",
+            report.step,
+            figure("monitor/reward").unwrap_or(f64::NAN),
+            figure("monitor/kl").unwrap_or(f64::NAN),
+            if report.falls { "; below its highest for sure" } else { "" }
+        ));
+    }
+
     fn saved_checkpoint(&mut self, path: &Path) {
         self.say(&format!("checkpoint {}", path.display()));
     }
 
     fn took_best(&mut self, step: u64) {
-        self.say(&format!("the model after step {step} is taken, which validated best"));
+        self.say(&format!("the model after step {step} is taken, the best on what is held out"));
     }
 
     fn warned(&mut self, message: &str) {

@@ -1,6 +1,7 @@
 //! Evaluations against the first of them, on the items that both have.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use anyhow::bail;
 use camelid_eval::comparison::{CONFIDENCE, Difference, Joined, join};
@@ -12,6 +13,9 @@ use camelid_eval::statistics::power::Design;
 use serde_json::{Value as Json, json};
 
 use super::{Loaded, text_table};
+
+/// The difference that needed items are for where nobody says another.
+pub(crate) const EFFECT: f64 = 0.02;
 
 /// All tasks of all comparisons.
 pub(crate) struct Comparison<'l> {
@@ -117,7 +121,7 @@ impl<'l> Comparison<'l> {
     pub(crate) fn to_text(&self) -> String {
         let mut text = format!("before: {} ({})\n", self.before.name, self.before.evaluation.model.name);
         for other in self.after {
-            text += &format!("after:  {} ({})\n", other.name, other.evaluation.model.name);
+            let _ = writeln!(text, "after:  {} ({})", other.name, other.evaluation.model.name);
         }
         for (side, other) in self.after.iter().enumerate() {
             let heading = [
@@ -146,11 +150,12 @@ impl<'l> Comparison<'l> {
             }
             text += "\n";
             if self.after.len() > 1 {
-                text += &format!("{}\n", other.name);
+                let _ = writeln!(text, "{}", other.name);
             }
             text += &text_table(&table);
         }
-        text += &format!(
+        let _ = write!(
+            text,
             "\nDifferences are after less before on the same items; p after Holm holds for all {} tests together. \
              A comparison of so many items detects the stated difference in {} % of cases; so many would be needed for {}.\n",
             self.rows.iter().filter(|row| row.adjusted.is_some()).count(),
@@ -158,7 +163,7 @@ impl<'l> Comparison<'l> {
             self.effect
         );
         for note in self.notes.iter().cloned().chain(self.rows.iter().flat_map(Row::notes)) {
-            text += &format!("note: {note}\n");
+            let _ = writeln!(text, "note: {note}");
         }
         text
     }
@@ -175,7 +180,8 @@ impl<'l> Comparison<'l> {
             .collect();
         json!({
             "before": self.before.name, "confidence": CONFIDENCE, "power": self.design.power, "effect": self.effect,
-            "tasks": rows, "axes": axes, "notes": self.notes,
+            "tasks": rows, "axes": axes,
+            "notes": self.notes.iter().cloned().chain(self.rows.iter().flat_map(Row::notes)).collect::<Vec<_>>(),
         })
     }
 }
@@ -291,7 +297,8 @@ fn axes(rows: &[Row]) -> Vec<AxisRow> {
         .collect()
 }
 
-fn notes_on(before: &Loaded, after: &Loaded) -> Vec<String> {
+/// How two evaluations differ besides their scores.
+pub(super) fn notes_on(before: &Loaded, after: &Loaded) -> Vec<String> {
     let mut notes = Vec::new();
     let tasks = |one: &Loaded, other: &Loaded| -> Vec<String> {
         let missing = one.evaluation.tasks.iter().filter(|task| other.evaluation.task(&task.task).is_none());

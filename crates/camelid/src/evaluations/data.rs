@@ -74,6 +74,18 @@ pub(crate) fn read(task: &Task, folder: &Path, limit: Option<usize>, resolved: &
     Ok(TaskData { items: spread(all, limit), pool, texts })
 }
 
+/// The files that [`read`] reads items and exemplars from; none where the data is not there.
+pub(crate) fn paths(task: &Task, folder: &Path) -> Vec<PathBuf> {
+    let Some(source) = task.definition.sources.iter().find(|source| is_there(source, &source.evaluate, folder)) else {
+        return Vec::new();
+    };
+    let splits = std::iter::once(&source.evaluate).chain(&task.definition.few_shot.split);
+    let patterns = splits.filter_map(|split| source.files.get(split));
+    let mut paths: Vec<PathBuf> = patterns.flat_map(|pattern| files(pattern, folder)).map(|(path, _)| path).collect();
+    paths.dedup();
+    paths
+}
+
 /// Every n-th item, so that all subjects of a sorted file are there.
 fn spread(items: Vec<Item>, limit: Option<usize>) -> Vec<Item> {
     let (count, Some(limit)) = (items.len(), limit) else { return items };
@@ -111,13 +123,11 @@ fn files(pattern: &str, folder: &Path) -> Vec<(PathBuf, Option<String>)> {
         .filter_map(|entry| {
             let name = entry.ok()?.file_name().into_string().ok()?;
             let star = |name: &str| name.strip_prefix(before)?.strip_suffix(after).map(str::to_owned);
-            match below {
-                Some(below) => Some((compressed(parent.join(&name).join(below))?, Some(star(&name)?))),
-                None => {
-                    let whole = COMPRESSED.iter().find_map(|ending| star(name.strip_suffix(ending)?));
-                    Some((parent.join(&name), Some(whole?)))
-                }
+            if let Some(below) = below {
+                return Some((compressed(parent.join(&name).join(below))?, Some(star(&name)?)));
             }
+            let whole = COMPRESSED.iter().find_map(|ending| star(name.strip_suffix(ending)?));
+            Some((parent.join(&name), Some(whole?)))
         })
         .collect();
     found.sort();
@@ -248,7 +258,8 @@ mod tests {
     #[test]
     fn a_limit_takes_items_from_the_whole_file() {
         let folder = tempfile::tempdir().unwrap();
-        let lines: String = (0..10).map(|i| format!("{{\"question\": \"{i}\", \"answer\": \"{i}\"}}\n")).collect();
+        let lines: Vec<String> = (0..10).map(|i| format!("{{\"question\": \"{i}\", \"answer\": \"{i}\"}}\n")).collect();
+        let lines = lines.concat();
         std::fs::write(folder.path().join("t.jsonl"), lines).unwrap();
         let data = read(&task("files = { test = \"t.jsonl\" }"), folder.path(), Some(3), &one_shot()).unwrap();
         let ids: Vec<_> = data.items.iter().map(|item| item.id.as_str()).collect();

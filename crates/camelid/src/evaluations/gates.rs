@@ -5,9 +5,13 @@ use camelid_eval::comparison::gate::{GateDesign, Outcome, gate};
 use camelid_eval::comparison::join;
 use camelid_eval::results::Extraction;
 use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
 
-use super::comparison::{difference_json, signed};
+use super::comparison::{difference_json, interval_words, notes_on, signed};
 use super::{Loaded, text_table};
+
+/// Exit code of a gate that does not pass, so that scripts can tell it from one that could not be held.
+pub(crate) const NOT_PASSED: u8 = 3;
 
 /// Which task may lose how much.
 pub(crate) type Margins = Vec<(String, f64)>;
@@ -21,7 +25,7 @@ pub(crate) fn read_margins(text: &str) -> Result<Margins, String> {
         };
         let (task, margin) = (task.trim(), margin.trim());
         let margin: f64 = margin.parse().map_err(|_| format!("the margin of {task} is `{margin}`, not a number"))?;
-        check_margin(task, margin)?;
+        check_margin(margin).map_err(|fault| format!("the margin of {task} {fault}"))?;
         if margins.iter().any(|(known, _)| known == task) {
             return Err(format!("{task} has two margins"));
         }
@@ -30,12 +34,20 @@ pub(crate) fn read_margins(text: &str) -> Result<Margins, String> {
     if margins.is_empty() { Err("no task is named; write TASK=MARGIN, such as gsm8k=0.03".into()) } else { Ok(margins) }
 }
 
-pub(crate) fn check_margin(task: &str, margin: f64) -> Result<(), String> {
+/// Reads `0.02`.
+pub(crate) fn read_margin(text: &str) -> Result<f64, String> {
+    let margin = text.trim().parse().map_err(|_| "it is not a number; 2 points are 0.02".to_owned())?;
+    check_margin(margin).map_err(|fault| format!("it {fault}"))?;
+    Ok(margin)
+}
+
+/// What is wrong with a margin, as the end of a sentence about it.
+pub(crate) fn check_margin(margin: f64) -> Result<(), String> {
     if margin > 0.0 && margin < 1.0 {
         return Ok(());
     }
     let hint = if margin >= 1.0 { "; 2 points are 0.02" } else { "" };
-    Err(format!("the margin of {task} is {margin}; it must lie between 0 and 1{hint}"))
+    Err(format!("is {margin}; it must lie between 0 and 1{hint}"))
 }
 
 /// All abilities of a gate.
@@ -43,6 +55,8 @@ pub(crate) struct Gates {
     pub(crate) rows: Vec<GateRow>,
     pub(crate) design: GateDesign,
     pub(crate) names: [String; 2],
+    /// What readers must know: other options, tasks that only one side has.
+    pub(crate) notes: Vec<String>,
 }
 
 /// One of them.
@@ -53,16 +67,25 @@ pub(crate) struct GateRow {
 }
 
 impl Gates {
-    /// `alpha` is how often a loss of the margin may pass, `power` what the needed items are for.
+    /// `margin` is for the tasks of `before` that `keep` does not name; `alpha` is how often a loss of the margin may pass, `power`
+    /// what the needed items are for.
     pub(crate) fn of(
         before: &Loaded,
         after: &Loaded,
-        margins: &[(String, f64)],
+        keep: &[(String, f64)],
+        margin: Option<f64>,
         alpha: f64,
         power: f64,
     ) -> anyhow::Result<Self> {
+        let mut margins = keep.to_vec();
+        for task in before.evaluation.tasks.iter().filter(|task| keep.iter().all(|(named, _)| *named != task.task)) {
+            margins.extend(margin.map(|margin| (task.task.clone(), margin)));
+        }
+        if margins.is_empty() {
+            bail!("{}: there is no task to keep\n  fix: evaluate some tasks first", before.name);
+        }
         let mut rows = Vec::new();
-        for (task, margin) in margins {
+        for (task, margin) in &margins {
             for side in [before, after] {
                 if side.evaluation.task(task).is_none() {
                     let known: Vec<&str> = side.evaluation.tasks.iter().map(|task| task.task.as_str()).collect();
@@ -92,7 +115,8 @@ impl Gates {
             rows.push(GateRow { task: task.clone(), outcome, contamination });
         }
         let design = GateDesign { margin: 0.0, alpha, power };
-        Ok(Self { rows, design, names: [before.name.clone(), after.name.clone()] })
+        let notes = notes_on(before, after);
+        Ok(Self { rows, design, names: [before.name.clone(), after.name.clone()], notes })
     }
 
     pub(crate) fn passed(&self) -> bool {
@@ -128,29 +152,39 @@ impl Gates {
         let mut text = format!("before: {}\nafter:  {}\n\n", self.names[0], self.names[1]);
         text += &text_table(&table);
         let percent = self.design.alpha * 100.0;
-        text += &format!(
+        let _ = write!(
+            text,
             "\nKept: the loss is shown to be below the margin, one-sided at {percent} %; losses are bounded at the same level.\n"
         );
         for row in &self.rows {
             for objection in &row.outcome.objections {
-                text += &format!("objection: {}, {objection}\n", row.task);
+                let _ = writeln!(text, "objection: {}, {objection}", row.task);
             }
             if let Some(needed) = row.outcome.needed {
                 let power = self.design.power * 100.0;
-                text += &format!(
-                    "{}: {} items are too few; with {needed}, {power} % of gates would pass had nothing been lost\n",
+                let _ = writeln!(
+                    text,
+                    "{}: {} items are too few; with {needed}, {power} % of gates would pass had nothing been lost",
                     row.task, row.outcome.difference.count
                 );
             }
         }
+        for note in &self.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
         text + &self.sentence() + "\n"
+    }
+
+    /// What failed, a line a task: the difference, its interval and the margin.
+    pub(crate) fn failures(&self) -> Vec<String> {
+        self.rows.iter().filter(|row| !row.outcome.passed()).map(GateRow::failure).collect()
     }
 
     pub(crate) fn to_json(&self) -> Json {
         let rows: Vec<Json> = self.rows.iter().map(GateRow::to_json).collect();
         json!({
-            "passed": self.passed(), "before": self.names[0], "after": self.names[1], "alpha": self.design.alpha,
-            "power": self.design.power, "tasks": rows,
+            "passed": self.passed(), "sentence": self.sentence(), "before": self.names[0], "after": self.names[1], "alpha": self.design.alpha,
+            "power": self.design.power, "notes": self.notes, "tasks": rows,
         })
     }
 }
@@ -160,6 +194,28 @@ impl GateRow {
     pub(crate) fn words(&self) -> String {
         let verdict = self.outcome.word().name();
         if self.outcome.objections.is_empty() { verdict.to_owned() } else { format!("{verdict}, with objections") }
+    }
+
+    /// Task, difference, interval, margin, and what is to be made of them.
+    fn failure(&self) -> String {
+        let Outcome { margin, difference, needed, objections, .. } = &self.outcome;
+        let interval = difference
+            .interval
+            .map_or_else(|| "without an interval".to_owned(), |interval| format!("95 % {}", interval_words(interval)));
+        let mut text = format!(
+            "{}: {:.3} → {:.3}, difference {} ({interval}, {} items), margin {margin}: {}",
+            self.task,
+            difference.before,
+            difference.after,
+            signed(difference.value),
+            difference.count,
+            self.outcome.word().name()
+        );
+        text += &needed.map_or_else(String::new, |needed| format!("; {needed} items would tell"));
+        for objection in objections {
+            let _ = write!(text, "; {objection}");
+        }
+        text
     }
 
     /// What is known of contamination on either side.
@@ -218,6 +274,12 @@ mod tests {
             (" , ", "no task is named"),
         ] {
             assert!(read_margins(text).unwrap_err().contains(expected), "{text}");
+        }
+        assert_eq!(read_margin(" 0.02"), Ok(0.02));
+        for (text, expected) in
+            [("2", "2 points are 0.02"), ("0", "between 0 and 1"), ("NaN", "between"), ("", "number")]
+        {
+            assert!(read_margin(text).unwrap_err().contains(expected), "{text}");
         }
     }
 }

@@ -45,6 +45,13 @@ pub(crate) fn is_evaluation(directory: &Path) -> bool {
     directory.join(RESULTS).is_file()
 }
 
+/// The tasks of an evaluation, without reading its items; nothing where its results cannot be read, which [`load`] says why.
+pub(crate) fn evaluated_tasks(directory: &Path) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(directory.join(RESULTS)).ok()?;
+    let evaluation = Evaluation::from_json(RESULTS, &text).ok()?;
+    Some(evaluation.tasks.into_iter().map(|task| task.task).collect())
+}
+
 /// Reads a directory that `camelid evaluate` wrote.
 pub(crate) fn load(directory: &Path) -> anyhow::Result<Loaded> {
     let path = directory.join(RESULTS);
@@ -56,12 +63,12 @@ pub(crate) fn load(directory: &Path) -> anyhow::Result<Loaded> {
     for task in &evaluation.tasks {
         let path = directory.join("items").join(format!("{}.jsonl", task.task));
         let read = parse_items(&path.display().to_string(), &task.task, &read(&path)?)?;
-        if read.len() != task.n {
+        let said = task.n.saturating_add(task.errors);
+        if read.len() != said {
             bail!(
-                "{}: holds {} items, {RESULTS} says {}\n  fix: run the evaluation again; the same command goes on where it stopped",
+                "{}: holds {} items, {RESULTS} says {said}\n  fix: run the evaluation again; the same command goes on where it stopped",
                 path.display(),
                 read.len(),
-                task.n
             );
         }
         items.insert(task.task.clone(), read);

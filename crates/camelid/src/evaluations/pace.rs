@@ -52,15 +52,15 @@ impl Pace {
 
 fn describe(elapsed: Duration, ended: usize, total: usize, failed: usize) -> String {
     let seconds = elapsed.as_secs_f64().max(1e-3);
-    let mut text = format!("{:.1} items/s", ended as f64 / seconds);
+    let mut parts = vec![format!("{:.1} items/s", ended as f64 / seconds)];
     if ended > 0 && ended < total {
         let left = elapsed.mul_f64((total - ended) as f64 / ended as f64);
-        text += &format!("  {} left", HumanDuration(left));
+        parts.push(format!("{} left", HumanDuration(left)));
     }
     if failed > 0 {
-        text += &format!("  {failed} failed");
+        parts.push(format!("{failed} failed"));
     }
-    text
+    parts.join("  ")
 }
 
 #[cfg(test)]

@@ -87,7 +87,8 @@ impl Store {
                 "reference": item.reference,
                 "status": item.status,
             });
-            lines += &format!("{line}\n");
+            lines.push_str(&line.to_string());
+            lines.push('\n');
         }
         let name = format!("answers/{task}.jsonl");
         self.write(&name, &lines)?;

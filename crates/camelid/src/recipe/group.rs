@@ -9,7 +9,7 @@ use camelid_train::{Baseline, Drawing, Evaluation, GroupTask};
 use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
-use super::rewards::{TermPlan, needs_expected, resolve_rewards};
+use super::rewards::{TermPlan, needs_expected, refuse_per_step, resolve_rewards};
 use super::rollout::Company;
 use super::spec::StageSpec;
 
@@ -187,6 +187,9 @@ pub(crate) fn resolve_group(place: &str, spec: &StageSpec) -> Result<GroupPlan, 
         entropy_coefficient: spec.entropy_coefficient.unwrap_or(0.0),
         missing_end_penalty: spec.missing_end_penalty.unwrap_or(0.0),
     };
+    if matches!(plan.loss, "rloo" | "gspo") {
+        refuse_per_step(place, &plan.reward, &format!("loss = {:?}", plan.loss))?;
+    }
     if plan.samples > 128 || plan.samples < samples.1 {
         let fix = match samples.1 {
             1 => "use 1 to 128",

@@ -4,7 +4,9 @@ mod either;
 mod entry;
 mod expert_iteration;
 mod group;
+mod judge_reward;
 mod loss;
+mod monitor;
 mod online_preference;
 mod parse;
 mod ppo;
@@ -14,19 +16,22 @@ mod rewards;
 mod rollout;
 mod sources;
 mod spec;
+mod steps_reward;
 mod training;
 mod view;
 
 pub(crate) use expert_iteration::BuiltIteration;
+pub(crate) use judge_reward::{JudgePlace, JudgePlan};
 pub(crate) use loss::Built;
 pub(crate) use parse::{read, read_toml};
 pub(crate) use ppo::PpoPlan;
 pub(crate) use resolve::{Objective, Plan, Stage, StagePlan, resolve};
 pub(crate) use reward::RewardPlan;
-pub(crate) use rewards::{ModelPlan, RewardSpec, TermKind, TermPlan, needs_expected, resolve_rewards};
+pub(crate) use rewards::{ModelPlan, RewardSpec, TermKind, TermPlan, needs_expected, refuse_per_step, resolve_rewards};
 pub(crate) use rollout::{Company, RolloutServerPlan};
 pub(crate) use sources::{DataSource, resolve_sources, tuning_files};
 pub(crate) use spec::{MomentSpec, Sources};
+pub(crate) use steps_reward::StepsPlan;
 pub(crate) use view::{plan_text, plan_view, stage_view, view};
 
 /// A recipe that cannot be run: where, what and how to mend it.

@@ -14,6 +14,7 @@ use super::entry::StageEntry;
 use super::expert_iteration::{ExpertIterationPlan, resolve_expert_iteration};
 use super::group::{GroupPlan, group_keys, resolve_group};
 use super::loss::{LossPlan, preference_keys, resolve_loss};
+use super::monitor::{MonitorPlan, resolve_monitor};
 use super::online_preference::{OnlinePreferencePlan, resolve_online_preference};
 use super::ppo::{PpoPlan, ppo_keys, resolve_ppo};
 use super::reward::{RewardPlan, resolve_members, resolve_reward};
@@ -44,6 +45,17 @@ impl Plan {
     /// The stages that tune.
     pub(crate) fn tuning(&self) -> impl Iterator<Item = &StagePlan> {
         self.stages.iter().filter_map(Stage::tuning)
+    }
+
+    /// A run of one stage is its own directory; several have one each inside it.
+    pub(crate) fn stage_directory(&self, index: usize) -> PathBuf {
+        match self.stages.as_slice() {
+            [_] => self.directory.clone(),
+            stages => {
+                let kind = stages.get(index).map_or("", Stage::kind);
+                self.directory.join(format!("stage-{}-{kind}", index + 1))
+            }
+        }
     }
 }
 
@@ -98,6 +110,7 @@ pub(crate) struct StagePlan {
     /// Demonstrations are responses behind labels that say how good they are.
     pub(crate) condition: Option<Condition>,
     pub(crate) training: camelid_train::TrainingPlan,
+    pub(crate) monitor: Option<MonitorPlan>,
     pub(crate) sample_prompts: Vec<String>,
     pub(crate) sample_tokens: usize,
     pub(crate) save_merged: bool,
@@ -152,7 +165,9 @@ impl StagePlan {
             activation_checkpointing: self.activation_checkpointing,
             value_head: self.objective.is_reward(),
             // Either is the engine's one copy.
-            keep_reference: self.copies_reference() || self.training.ema.is_some(),
+            keep_reference: self.copies_reference()
+                || self.training.ema.is_some()
+                || self.monitor_reference().is_some_and(|want| want.reference),
             ..TransformerOptions::default()
         }
     }
@@ -160,6 +175,17 @@ impl StagePlan {
     /// Whether the engine keeps a copy of the starting parameters to compare with.
     fn copies_reference(&self) -> bool {
         matches!(self.reference(Path::new("")), ReferenceSource::Copy(_)) && self.has_reference()
+    }
+
+    /// The forward pass that is the starting policy, with which a monitor compares; nothing where the engine's one copy is something
+    /// else or moves.
+    pub(crate) fn monitor_reference(&self) -> Option<Want> {
+        self.monitor.as_ref()?;
+        match self.tuning {
+            Tuning::LowRank(_) => Some(ReferenceSource::AdapterOff.want()),
+            _ if self.training.ema.is_some() || self.reference_update.is_some() => None,
+            _ => Some(ReferenceSource::Copy(None).want()),
+        }
     }
 
     /// The forward pass that is the reference policy of a stage with rewards, if there is one.
@@ -234,7 +260,14 @@ pub(crate) fn resolve(path: &Path, spec: &RecipeSpec) -> Result<Plan, RecipeErro
         })
         .collect::<Result<_, _>>()?;
     let compute = machine::precision(spec.compute);
-    Ok(Plan { name, model: spec.model.clone(), seed: spec.seed, compute, threads: spec.threads, directory, stages })
+    let plan =
+        Plan { name, model: spec.model.clone(), seed: spec.seed, compute, threads: spec.threads, directory, stages };
+    for (index, stage) in plan.stages.iter().enumerate() {
+        if let Stage::Action(action) = stage {
+            action.check(&plan, index, &format!("{place}, stage {}", index + 1))?;
+        }
+    }
+    Ok(plan)
 }
 
 fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Result<StagePlan, RecipeError> {
@@ -268,6 +301,11 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
     refuse_noise(place, spec, &tuning)?;
     let training = resolve_training(place, seed, spec, !validation_data.is_empty())?;
     let objective = resolve_objective(path, place, spec, &training)?;
+    let monitor = resolve_monitor(path, place, spec, &objective, &training)?;
+    if let Some(monitor) = monitor.as_ref().filter(|monitor| monitor.answer_tokens >= max_length) {
+        let what = format!("`monitor.answer_tokens` is {} of `max_length` {max_length}", monitor.answer_tokens);
+        return Err(error(what, "lower it, and leave room for the prompt"));
+    }
     let members = resolve_members(place, spec, training.validation_share > 0.0 || !validation_data.is_empty())?;
     let save_merged = spec.save_merged.unwrap_or(true);
     if spec.save_merged.is_some() && !matches!(tuning, Tuning::LowRank(_)) {
@@ -293,6 +331,7 @@ fn resolve_stage(path: &Path, place: &str, seed: u64, spec: &StageSpec) -> Resul
         objective,
         members,
         condition: resolve_condition(place, spec)?,
+        monitor,
         training,
         sample_prompts,
         sample_tokens,

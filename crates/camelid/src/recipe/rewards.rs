@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
 use super::either::OneOrMany;
+use super::judge_reward::{JudgePlan, JudgeSpec, resolve_judge};
+use super::steps_reward::{AggregateChoice, StepsPlan, resolve_steps};
 
 /// How an answer is compared with the expected one.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -45,11 +47,18 @@ pub(crate) struct TermSpec {
     length: Option<LengthSpec>,
     /// Reward models: a run, a folder, an ensemble, or several.
     model: Option<OneOrMany>,
+    /// Process reward models, which judge every step; see `steps_reward` for what is read beside them.
+    pub(super) steps: Option<OneOrMany>,
+    pub(super) aggregate: Option<AggregateChoice>,
+    pub(super) separator: Option<String>,
+    pub(super) per_step: Option<bool>,
     combine: Option<CombineChoice>,
     /// Of `combine = "lower-bound"`: how many deviations are taken from the mean.
     penalty: Option<f64>,
     /// Use a reward model although it is not certified.
     force: Option<bool>,
+    /// A language model that says how good an answer is.
+    judge: Option<JudgeSpec>,
     /// A file of words and their valences.
     lexicon: Option<PathBuf>,
     /// Of `lexicon`: judge prompt and answer as one text.
@@ -127,6 +136,8 @@ pub(crate) enum TermKind {
     Check(Check),
     Length(LengthPlan),
     Model(ModelPlan),
+    Steps(StepsPlan),
+    Judge(JudgePlan),
     Lexicon { path: PathBuf, with_prompt: bool },
     Pattern(String),
 }
@@ -173,6 +184,16 @@ impl From<LengthPlan> for Length {
     }
 }
 
+/// Refuses rewards of single steps where an answer is learned as a whole: their sum grows with the number of steps.
+pub(crate) fn refuse_per_step(place: &str, terms: &[TermPlan], learner: &str) -> Result<(), RecipeError> {
+    if terms.iter().all(|term| !matches!(&term.kind, TermKind::Steps(plan) if plan.is_per_step())) {
+        return Ok(());
+    }
+    let what = format!("`per_step` gives each step a reward, but {learner} takes an answer as a whole");
+    let fix = "leave per_step out, and set `aggregate`; or use kind = \"ppo\", or \"group\" with loss = \"grpo\"";
+    Err(RecipeError::new(place.to_owned(), what, fix))
+}
+
 /// The terms, each with exactly one kind; the last number of an answer is checked where nothing is said.
 pub(crate) fn resolve_rewards(place: &str, spec: Option<&RewardSpec>) -> Result<Vec<TermPlan>, RecipeError> {
     let Some(RewardSpec(terms)) = spec else {
@@ -196,21 +217,30 @@ fn resolve_term(place: &str, term: &TermSpec) -> Result<TermPlan, RecipeError> {
     let kinds = [
         term.check.map(TermKind::Check),
         term.length.map(|length| resolve_length(place, length)).transpose()?.map(TermKind::Length),
-        term.model.as_ref().map(|paths| resolve_model(place, term, paths)).transpose()?.map(TermKind::Model),
+        term.model.as_ref().map(|paths| resolve_model(place, term, paths, "model")).transpose()?.map(TermKind::Model),
+        resolve_steps(place, term)?.map(TermKind::Steps),
+        term.judge.as_ref().map(|judge| resolve_judge(place, judge)).transpose()?.map(TermKind::Judge),
         term.lexicon.clone().map(|path| TermKind::Lexicon { path, with_prompt: term.with_prompt.unwrap_or(false) }),
         term.pattern.as_ref().map(|pattern| resolve_pattern(place, pattern)).transpose()?.map(TermKind::Pattern),
     ];
     let mut kinds = kinds.into_iter().flatten();
     let Some(kind) = kinds.next() else {
-        return error("a reward has no kind".into(), "give one of check, length, model, lexicon, pattern");
+        return error(
+            "a reward has no kind".into(),
+            "give one of check, length, model, steps, judge, lexicon, pattern",
+        );
     };
     if kinds.next().is_some() {
         return error("a reward has several kinds".into(), "make each a table of its own in a list");
     }
+    let models = term.model.is_some() || term.steps.is_some();
     let of_others = [
-        ("combine", "model", term.combine.is_some() && term.model.is_none()),
-        ("penalty", "model", term.penalty.is_some() && term.model.is_none()),
-        ("force", "model", term.force.is_some() && term.model.is_none()),
+        ("combine", "model` or `steps", term.combine.is_some() && !models),
+        ("penalty", "model` or `steps", term.penalty.is_some() && !models),
+        ("force", "model` or `steps", term.force.is_some() && !models),
+        ("aggregate", "steps", term.aggregate.is_some() && term.steps.is_none()),
+        ("separator", "steps", term.separator.is_some() && term.steps.is_none()),
+        ("per_step", "steps", term.per_step.is_some() && term.steps.is_none()),
         ("with_prompt", "lexicon", term.with_prompt.is_some() && term.lexicon.is_none()),
     ];
     if let Some((key, kind, _)) = of_others.into_iter().find(|(.., is_wrong)| *is_wrong) {
@@ -219,10 +249,16 @@ fn resolve_term(place: &str, term: &TermSpec) -> Result<TermPlan, RecipeError> {
     Ok(TermPlan { weight, kind })
 }
 
-fn resolve_model(place: &str, term: &TermSpec, OneOrMany(paths): &OneOrMany) -> Result<ModelPlan, RecipeError> {
+/// The models that the key names.
+pub(super) fn resolve_model(
+    place: &str,
+    term: &TermSpec,
+    OneOrMany(paths): &OneOrMany,
+    key: &str,
+) -> Result<ModelPlan, RecipeError> {
     let error = |what: String, fix: &str| Err(RecipeError::new(place.to_owned(), what, fix));
     if paths.is_empty() || paths.iter().any(|path| path.trim().is_empty()) {
-        return error("`model` names no reward model".into(), "name what a stage with kind = \"reward\" wrote");
+        return error(format!("`{key}` names no reward model"), "name what a stage with kind = \"reward\" wrote");
     }
     let combine = term.combine.unwrap_or_default();
     let penalty = term.penalty.unwrap_or(0.5);

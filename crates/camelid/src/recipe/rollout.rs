@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
 use super::group::EvaluationChoice;
-use super::rewards::{TermPlan, needs_expected, resolve_rewards};
+use super::rewards::{TermPlan, needs_expected, refuse_per_step, resolve_rewards};
 use super::spec::StageSpec;
 
 /// What a policy that learns from its own answers needs beside it, opened.
@@ -111,6 +111,7 @@ pub(crate) fn resolve_rollouts(place: &str, spec: &StageSpec, samples: usize) ->
         answer_tokens: spec.answer_tokens.unwrap_or(128),
         missing_end_penalty: spec.missing_end_penalty.unwrap_or(0.0),
     };
+    refuse_per_step(place, &plan.reward, &format!("a stage of kind {kind:?}"))?;
     if plan.samples < 2 || plan.samples > 128 {
         return error(format!("`samples` is {}", plan.samples), "use 2 to 128: answers are compared with each other");
     }

@@ -11,6 +11,7 @@ use super::either::NameOrTable;
 use super::entry::StageEntry;
 use super::expert_iteration::SelectSpec;
 use super::group::{EvaluationChoice, KlPlace};
+use super::monitor::MonitorSpec;
 use super::online_preference::SamplerSpec;
 use super::ppo::{KlSpec, PretrainingSpec, ScoreScaleSpec};
 use super::rewards::RewardSpec;
@@ -162,6 +163,9 @@ pub(crate) struct StageSpec {
     pub(crate) reference_update: Option<ReferenceUpdateSpec>,
     /// Of an sft stage on feedback: labels that say how good a response is, in front of its prompt.
     pub(crate) condition: Option<Condition>,
+
+    /// A held-out reward that watches the stage; see `monitor`.
+    pub(crate) monitor: Option<MonitorSpec>,
 
     /// One file, or a list of files and tables.
     pub(crate) data: Sources,

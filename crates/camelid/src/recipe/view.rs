@@ -85,6 +85,9 @@ pub(crate) fn stage_view(stage: &StagePlan) -> Json {
     if let Some(server) = &stage.rollout_server {
         view["rollout_server"] = json!(server);
     }
+    if let Some(monitor) = &stage.monitor {
+        view["monitor"] = json!(monitor);
+    }
     if let Some(update) = &stage.reference_update {
         view["reference_update"] = json!(update);
     }

@@ -3,6 +3,7 @@
 mod curves;
 mod evaluation;
 mod history;
+pub(crate) mod over_optimisation;
 mod run;
 
 pub(crate) use evaluation::EvaluationPage;

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use camelid_report::{Block, Cell, Fact, Page, Section, Table, format_number};
 use serde_json::{Map, Value as Json};
 
-use super::curves;
 use super::{History, read_lines};
+use super::{curves, over_optimisation};
 
 /// Refused rows that are shown one by one.
 const REJECTS: usize = 50;
@@ -27,7 +27,8 @@ pub(crate) fn write_report(directory: &Path) -> anyhow::Result<PathBuf> {
         }
         return write(directory, sections);
     }
-    let mut all = Vec::new();
+    let named: Vec<(String, &Path)> = stages.iter().map(|stage| (file_name(stage), stage.as_path())).collect();
+    let mut all: Vec<Section> = over_optimisation::together(&named).into_iter().collect();
     for stage in stages {
         let sections = stage_sections(&stage);
         if sections.is_empty() {
@@ -79,6 +80,7 @@ fn stage_sections(directory: &Path) -> Vec<Section> {
     }
     sections.extend(reward_report(&directory.join("reward_report.json")));
     sections.extend(crate::actions::sections(directory));
+    sections.extend(over_optimisation::sections(directory));
     sections.extend(curves::sections(&history));
     sections.extend(samples(&read_lines(&directory.join("samples.jsonl"))));
     sections.extend(rejects(&read_lines(&directory.join("rejects.jsonl"))));

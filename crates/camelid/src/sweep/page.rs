@@ -1,6 +1,6 @@
 //! The page of a sweep.
 
-use camelid_objectives::over_optimisation::{Fit, Law};
+use camelid_objectives::over_optimisation::Fit;
 use camelid_report::statistics::Estimate;
 use camelid_report::{
     Axis, Bar, Block, Cell, Fact, Figure, Marks, Page, Point, Section, Series, Stroke, Table, Whiskers, format_number,
@@ -126,15 +126,7 @@ fn law_curve(name: &str, fit: &Fit, start: f64, farthest: f64, place: impl Fn(f6
         let distance = farthest.sqrt() * f64::from(step) / f64::from(CURVE_POINTS);
         place(distance * distance, start + fit.reward(distance))
     };
-    Series::of_values(format!("{name}, {} law", law_name(fit.law)), (0..=CURVE_POINTS).map(at))
-        .with_stroke(Stroke::Dashed)
-}
-
-fn law_name(law: Law) -> &'static str {
-    match law {
-        Law::BestOfN => "d(α - βd)",
-        Law::Reinforcement => "d(α - β log d)",
-    }
+    Series::of_values(format!("{name}, {} law", fit.law.name()), (0..=CURVE_POINTS).map(at)).with_stroke(Stroke::Dashed)
 }
 
 fn best_of_n_kl(low: f64, high: f64) -> Series {
@@ -177,7 +169,7 @@ fn laws(results: &Results<'_>, figure: &FigureSpec) -> Table {
             let peak = law.pooled.and_then(|fit| fit.peak());
             rows.push(vec![
                 Cell::text(&variant.name),
-                Cell::text(law_name(law.law)),
+                Cell::text(law.law.name()),
                 cell(law.alpha),
                 cell(law.beta),
                 number(peak.map(|peak| peak.distance)),
@@ -214,6 +206,7 @@ fn failures(results: &Results<'_>) -> Option<Section> {
 
 #[cfg(test)]
 mod tests {
+    use camelid_objectives::over_optimisation::Law;
     use serde_json::json;
 
     use super::super::gather::RunResult;

@@ -305,7 +305,8 @@ mod tests {
         "Natalia sold clips to forty eight of her friends in April, and then she sold half as many in May.";
 
     fn filler(seed: usize, words: usize) -> String {
-        (0..words).map(|word| format!("w{} ", (word * word * 31 + (seed + 7) * 977 * word + seed) % 10_007)).collect()
+        let word = |word: usize| format!("w{}", (word * word * 31 + (seed + 7) * 977 * word + seed) % 10_007);
+        (0..words).map(word).collect::<Vec<_>>().join(" ")
     }
 
     fn index(items: &[&str]) -> Index {

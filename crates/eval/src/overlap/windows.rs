@@ -36,10 +36,10 @@ impl Words {
         let mut open: Option<(usize, u64)> = None;
         for (at, symbol) in text.char_indices() {
             let stands_alone = is_unspaced(symbol);
-            if !symbol.is_alphanumeric() || stands_alone {
-                if let Some((start, hash)) = open.take() {
-                    self.push(start..at, hash);
-                }
+            if (!symbol.is_alphanumeric() || stands_alone)
+                && let Some((start, hash)) = open.take()
+            {
+                self.push(start..at, hash);
             }
             if stands_alone {
                 self.push(at..at + symbol.len_utf8(), extend(SEED, symbol));

@@ -35,7 +35,7 @@ pub struct TaskResult {
     /// The ability: knowledge, mathematics, code.
     pub axis: String,
     pub metric: String,
-    /// Items.
+    /// Items with a score.
     pub n: usize,
     /// The mean score; none where no item has one.
     pub value: Option<f64>,
@@ -46,7 +46,7 @@ pub struct TaskResult {
     pub parsed: usize,
     pub truncated: usize,
     pub empty: usize,
-    /// Items without an answer, as the engine failed.
+    /// Items without a score, as the engine failed.
     pub errors: usize,
     /// The value if all answers that could not be read were wrong, and if all were right.
     #[serde(default)]

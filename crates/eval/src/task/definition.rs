@@ -176,7 +176,7 @@ pub enum Choose {
 pub enum Scoring {
     /// The likeliest of `choices` is the answer; `answer` is the right one's number from 0.
     Choices { metric: ChoiceMetric },
-    /// Of `choices`, those whose entry in `labels` is 1 are true (TruthfulQA).
+    /// Of `choices`, those whose entry in `labels` is 1 are true (`TruthfulQA`).
     TruthSets { metric: TruthMetric },
     /// Text is generated and an answer looked for in it, to be compared with `answer`; for letters, `choices` are the options.
     Generation {
@@ -280,9 +280,8 @@ impl Scoring {
     /// Fields that each item must have.
     pub(super) fn fields(&self) -> &'static [&'static str] {
         match self {
-            Self::Choices { .. } => &["choices", "answer"],
             Self::TruthSets { .. } => &["choices", "labels"],
-            Self::Generation { extract: Extract::Letter, .. } => &["choices", "answer"],
+            Self::Choices { .. } | Self::Generation { extract: Extract::Letter, .. } => &["choices", "answer"],
             Self::Generation { .. } => &["answer"],
             Self::Instructions { .. } => &["instruction_id_list", "kwargs"],
             Self::RougeL { classify: true, .. } => &["references", "choices"],

@@ -22,7 +22,7 @@ impl Task {
         let failed =
             |failure: &Failure| Scored { answer: answer.text.clone(), ..Scored::failed(self.reference(item), failure) };
         match &self.definition.score {
-            Scoring::Generation { extract, .. } => self.extract(*extract, item, answer, &mut scored),
+            Scoring::Generation { extract, .. } => Self::extract(*extract, item, answer, &mut scored),
             Scoring::Instructions { .. } => {
                 if let Err(message) = check_instructions(item, answer, &mut scored) {
                     return failed(&Failure { kind: FailureKind::Invalid, message });
@@ -54,7 +54,7 @@ impl Task {
         scored
     }
 
-    fn extract(&self, extract: Extract, item: &Item, answer: &Answer, scored: &mut Scored) {
+    fn extract(extract: Extract, item: &Item, answer: &Answer, scored: &mut Scored) {
         let text = answer.text.as_str();
         let reference = item.text("answer").unwrap_or_default();
         let found: Option<(String, Rung, bool)> = match extract {

@@ -3,7 +3,7 @@
 //! Lines `line NAME: the value is <NUMBER>` follow one another until the text has the stated length; one line's value is asked
 //! for. What is hard about it is the length and the place, both of which are stated.
 //!
-//! **Source.** The line retrieval of Li et al. 2023 (LongChat); places as Liu et al. 2023 (arXiv 2307.03172) vary them.
+//! **Source.** The line retrieval of Li et al. 2023 (`LongChat`); places as Liu et al. 2023 (arXiv 2307.03172) vary them.
 
 use rand_chacha::ChaCha8Rng;
 use serde::Deserialize;

@@ -42,7 +42,7 @@ pub fn summarise(task: &Task, lines: &[(&Item, &Scored)]) -> TaskResult {
         .collect();
     let mut secondary = Vec::new();
     if by_group.len() > 1 {
-        secondary.extend(over_groups(by_group.values()));
+        secondary.push(over_groups(by_group.values()));
     }
     let names: std::collections::BTreeSet<&str> =
         counted.iter().flat_map(|(_, scored, _)| scored.also.keys().copied()).collect();
@@ -121,7 +121,7 @@ fn ratio(parts: &[(f64, f64)], clusters: &[Option<&str>], bounded: bool) -> Opti
 }
 
 /// The mean over groups, each counting the same.
-fn over_groups<'p>(groups: impl Iterator<Item = &'p Vec<(f64, f64)>>) -> Option<Secondary> {
+fn over_groups<'p>(groups: impl Iterator<Item = &'p Vec<(f64, f64)>>) -> Secondary {
     let (mut means, mut values) = (Vec::new(), Vec::new());
     for parts in groups {
         let scores: Vec<f64> = parts.iter().map(|(part, weight)| part / weight).collect();
@@ -135,5 +135,5 @@ fn over_groups<'p>(groups: impl Iterator<Item = &'p Vec<(f64, f64)>>) -> Option<
     } else {
         None
     };
-    Some(Secondary { metric: "mean_over_groups".into(), value, interval })
+    Secondary { metric: "mean_over_groups".into(), value, interval }
 }

@@ -101,8 +101,9 @@ impl Task {
     ) -> Result<String, TaskError> {
         let explain = |error: Error| {
             let causes = std::iter::successors(std::error::Error::source(&error), |cause| cause.source());
-            let causes: String = causes.map(|cause| format!(": {cause}")).collect();
-            self.wrong(format!("{name}: {error}{causes}"), "use fields that every item has")
+            let chain: Vec<String> =
+                std::iter::once(error.to_string()).chain(causes.map(ToString::to_string)).collect();
+            self.wrong(format!("{name}: {}", chain.join(": ")), "use fields that every item has")
         };
         let template = self.environment.get_template(name).map_err(explain)?;
         let mut fields = fields.clone();

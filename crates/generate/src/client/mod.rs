@@ -74,9 +74,21 @@ pub struct Sampled {
     pub log_probs: Option<Vec<f32>>,
     /// The same under the distribution that it was drawn from.
     pub sampling_log_probs: Option<Vec<f32>>,
+    /// What a server says could have stood at each place, with log-probabilities, where it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alternatives: Option<Vec<Vec<Alternative>>>,
     /// What beam search ranks by; larger is better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beam_score: Option<f64>,
+}
+
+/// A token that could have stood at a place of an answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Alternative {
+    /// As the server writes it; a token that is only a part of a character may be spelled in any way.
+    pub text: String,
+    /// Natural logarithm.
+    pub log_prob: f32,
 }
 
 /// Why a prompt has no answers. Its message ends with what to do.

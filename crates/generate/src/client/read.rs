@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{GenerateError, Generated, Sampled, shown};
-use crate::protocol::{Choice, PromptLogProb, Reply, ReplyMessage};
+use super::{Alternative, GenerateError, Generated, Sampled, shown};
+use crate::protocol::{Choice, LogProbs, PromptLogProb, Reply, ReplyMessage, TopLogProb};
 
 /// Reads a whole reply of either endpoint to a request for `samples` answers.
 ///
@@ -46,6 +46,7 @@ fn sampled(choice: Choice) -> Option<Sampled> {
         return None;
     }
     let scores = choice.logprobs.unwrap_or_default();
+    let alternatives = alternatives(&scores);
     let names: Option<Vec<String>> = match &scores.content {
         Some(content) => Some(content.iter().map(|entry| entry.token.clone()).collect()),
         None => scores.tokens,
@@ -62,8 +63,26 @@ fn sampled(choice: Choice) -> Option<Sampled> {
         tokens: choice.token_ids.or_else(|| names.and_then(|names| numbers(&names))),
         log_probs,
         sampling_log_probs: None,
+        alternatives,
         beam_score: None,
     })
+}
+
+/// The most likely tokens at each place, of either endpoint; `None` where none are told.
+fn alternatives(scores: &LogProbs) -> Option<Vec<Vec<Alternative>>> {
+    let one = |text: &str, log_prob: f32| Alternative { text: text.to_owned(), log_prob };
+    let places: Vec<Vec<Alternative>> = match (&scores.content, &scores.top_logprobs) {
+        (Some(content), _) => {
+            let of = |top: &TopLogProb| one(&top.token, top.logprob);
+            content.iter().map(|place| place.top_logprobs.iter().map(of).collect()).collect()
+        }
+        (None, Some(places)) => {
+            let of = |(text, log_prob): (&String, &f32)| one(text, *log_prob);
+            places.iter().map(|place| place.iter().flatten().map(of).collect()).collect()
+        }
+        (None, None) => return None,
+    };
+    places.iter().any(|place| !place.is_empty()).then_some(places)
 }
 
 /// Tokens that a server spelled as their numbers.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use camelid_text::Text;
 
-use super::{Done, GenerateError, Generated, Generator, Prompt, Sampled, Totals};
+use super::{Alternative, Done, GenerateError, Generated, Generator, Prompt, Sampled, Totals};
 use crate::gather::{Gathered, finish_word, sink};
 use crate::protocol::Usage;
-use crate::{Event, Refusal, Request, Sampling, Service, Ticket, prepare};
+use crate::{Event, Refusal, Request, Sampling, Service, Ticket, TokenScore, prepare};
 
 /// Asks an engine in this process, without a network between.
 pub struct ServiceGenerator {
@@ -143,6 +143,13 @@ impl ServiceGenerator {
         done(place, self.count(result));
     }
 
+    /// The most likely tokens at each place, where they were asked for.
+    fn alternatives(&self, scores: &[TokenScore]) -> Option<Vec<Vec<Alternative>>> {
+        let one = |&(token, log_prob): &(u32, f32)| Alternative { text: self.text.decode(&[token]), log_prob };
+        let places = scores.iter().map(|score| score.top.iter().map(one).collect());
+        scores.iter().any(|score| !score.top.is_empty()).then(|| places.collect())
+    }
+
     fn generated(&self, one: Running) -> Generated {
         let prompt_tokens = one.prompt.len() as u64;
         let completion_tokens = one.gathered.sampled_tokens() as u64;
@@ -150,6 +157,7 @@ impl ServiceGenerator {
             tokens: Some(sample.scores.iter().map(|score| score.token).collect()),
             log_probs: Some(sample.scores.iter().map(|score| score.log_prob).collect()),
             sampling_log_probs: Some(sample.scores.iter().map(|score| score.sampling_log_prob).collect()),
+            alternatives: self.alternatives(&sample.scores),
             text: sample.text,
             finish: sample.finish.map(|finish| finish_word(finish).to_owned()),
             ..Sampled::default()

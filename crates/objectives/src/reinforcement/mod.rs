@@ -3,7 +3,7 @@
 //! One step has five parts, each a pure function:
 //! 1. [`shaping`]: the rewards of each token, from a score, a KL penalty ([`kl`]) and rules.
 //! 2. Advantages: how much better than expected. With a value head [`advantages`]; without, [`group`], [`rloo`], [`remax`],
-//!    [`reinforce`] or [`reinforce_plus_plus`], which differ in nothing else.
+//!    [`reinforce`] or [`reinforce_plus_plus`], which differ in nothing else; [`process`] is [`group`] for rewards of steps.
 //! 3. [`policy_gradient`]: the loss of the tokens, the same for all methods, and [`value`] for the head; [`ppo`] is both.
 //! 4. [`mismatch`]: whether the engine that generated is the policy that learns.
 //! 5. [`over_optimisation`](crate::over_optimisation): whether the rewards still mean anything.
@@ -17,6 +17,7 @@ pub mod kl;
 pub mod mismatch;
 pub mod policy_gradient;
 pub mod ppo;
+pub mod process;
 pub mod reinforce;
 pub mod reinforce_plus_plus;
 pub mod remax;

@@ -5,7 +5,9 @@
 //! * [`correctness`]: the probability that an outcome (ORM) or each step (PRM) is right.
 //! * [`ensemble`]: one reward from several models.
 //! * [`correctness_report`]: what an outcome or process reward model is worth on held-out labels.
+//! * [`judge`]: what a language model says an answer deserves.
 //! * [`sentiment`]: how friendly a text is, by a lexicon.
+//! * [`steps`]: one reward from what is said of each step.
 //! * [`report`]: what a trained reward model is worth on held-out comparisons.
 
 pub mod bradley_terry;
@@ -13,5 +15,7 @@ pub mod checker;
 pub mod correctness;
 pub mod correctness_report;
 pub mod ensemble;
+pub mod judge;
 pub mod report;
 pub mod sentiment;
+pub mod steps;

@@ -5,13 +5,23 @@ use serde_json::{Map, Value};
 use super::{Fields, string, wrong_type};
 use crate::{Conversation, Message, Provenance, Record, Role, fault::Fault};
 
-/// The user turn is `instruction`, then a blank line and `input` where there is one.
 pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Record, Fault> {
+    let mut messages = asked(&mut row)?;
+    let output = row.required_string("output")?;
+    if output.trim().is_empty() {
+        return Err(Fault::at(row.column("output"), "the answer is empty", "write the answer, or remove the row"));
+    }
+    messages.push(Message::new(Role::Assistant, output));
+    Ok(Record::Conversation(Conversation { messages, tools: None, template_arguments: Map::new(), provenance }))
+}
+
+/// All before the answer. The last user turn is `instruction`, then a blank line and `input` where there is one.
+pub(super) fn asked(row: &mut Fields<'_>) -> Result<Vec<Message>, Fault> {
     let mut messages = Vec::new();
     if let Some(system) = row.optional_string("system")? {
         messages.push(Message::new(Role::System, system));
     }
-    history(&mut row, &mut messages)?;
+    history(row, &mut messages)?;
 
     let instruction = row.optional_string("instruction")?.unwrap_or_default();
     let input = row.optional_string("input")?.unwrap_or_default();
@@ -22,13 +32,7 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Rec
         return Err(Fault::at(row.column("instruction"), "instruction and input are both empty", fix));
     }
     messages.push(Message::new(Role::User, parts.join("\n\n")));
-
-    let output = row.required_string("output")?;
-    if output.trim().is_empty() {
-        return Err(Fault::at(row.column("output"), "the answer is empty", "write the answer, or remove the row"));
-    }
-    messages.push(Message::new(Role::Assistant, output));
-    Ok(Record::Conversation(Conversation { messages, tools: None, template_arguments: Map::new(), provenance }))
+    Ok(messages)
 }
 
 /// Earlier exchanges: a list of `[question, answer]`.

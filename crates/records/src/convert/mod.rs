@@ -1,15 +1,17 @@
-//! From a row's fields to a [`Record`]: one file a format, all pure functions.
+//! From a row's fields to a [`Record`] or a prompt: one file a format, all pure functions.
 
 mod alpaca;
 mod conversation;
 mod feedback;
 mod message;
+mod prompt;
 mod prompt_completion;
 mod transcript;
 
 use serde_json::{Map, Value};
 
-pub(crate) use feedback::convert_feedback;
+pub(crate) use feedback::{convert_feedback, truth};
+pub(crate) use prompt::convert_prompts;
 pub(crate) use transcript::is_transcript;
 
 use crate::{Format, Provenance, Record, fault::Fault, layout::Layout, rows::kind};

@@ -4,6 +4,8 @@
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
 mod case;
+#[path = "../common/mod.rs"]
+mod common;
 mod files;
 mod kernel;
 mod outside;
@@ -40,6 +42,10 @@ fn objection(case: &Case, outcome: &Outcome) -> String {
 #[test]
 fn every_hostile_program_is_stopped_by_the_layer_that_is_meant_for_it() {
     let outside = Outside::new();
+    if common::strictest(&outside.sandbox()) != Strictness::Strict {
+        eprintln!("skipped: the layers that are meant for the programs are not all here");
+        return;
+    }
     let cases = cases();
     assert!(cases.len() >= 30);
     let mut objections = Vec::new();

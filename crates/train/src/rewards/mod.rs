@@ -5,10 +5,12 @@
 //! `length.rs` or `checker.rs`.
 
 mod checker;
+mod judge;
 mod length;
 mod model;
 mod pattern;
 mod sentiment;
+mod steps;
 
 use camelid_objectives::{Metric, Reduced};
 use camelid_text::Encoded;
@@ -17,10 +19,12 @@ use crate::TrainError;
 use crate::task::Prompt;
 
 pub use checker::CheckerReward;
+pub use judge::{JudgeReward, Unparsed, Wording};
 pub use length::LengthReward;
 pub use model::ModelReward;
 pub use pattern::PatternReward;
 pub use sentiment::SentimentReward;
+pub use steps::{StepsGiven, StepsReward};
 
 /// An answer as rewards see it.
 #[derive(Clone, Copy, Debug)]
@@ -72,6 +76,11 @@ pub trait Reward {
     /// One for each candidate, in their order.
     fn rewards(&mut self, candidates: &[Candidate<'_>]) -> Result<Vec<Given>, TrainError>;
 
+    /// What else is to be known of the last round, under names that begin with `rewards/NAME/`.
+    fn metrics(&mut self) -> Vec<Metric> {
+        Vec::new()
+    }
+
     /// Whether prompts must come with the answer that is right.
     fn needs_expected(&self) -> bool {
         false
@@ -121,6 +130,7 @@ impl Rewards {
                 });
             }
             metrics.extend(figures(reward.name(), &totals));
+            metrics.extend(reward.metrics());
             for (sum, given) in sums.iter_mut().zip(given) {
                 sum.score += *weight * given.score;
                 sum.steps.extend(given.steps.into_iter().map(|(token, score)| (token, *weight * score)));

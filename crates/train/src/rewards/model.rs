@@ -18,13 +18,15 @@ pub struct ModelReward {
 
 impl ModelReward {
     fn encoded(&self, candidate: &Candidate<'_>) -> Result<Encoded, TrainError> {
+        // The policy may draw the name of a control token, which readers of its answers do not see.
+        let text = self.text.without_control_tokens(candidate.text);
         // What is learned does not matter here, but a record must learn something.
-        let record = candidate.prompt.answered(candidate.text);
+        let record = candidate.prompt.answered(&text);
         let written = self.text.encode_record(&record, &SpanPolicy::default(), usize::MAX, Overlong::Reject);
         match written {
             Ok(sequence) => Ok(Encoded { record: candidate.record, ..sequence }),
             // An empty answer is no demonstration, but the policy may give it.
-            Err(_) if candidate.text.trim().is_empty() => Ok(candidate.sequence.clone()),
+            Err(_) if text.trim().is_empty() => Ok(candidate.sequence.clone()),
             Err(reason) => Err(TrainError::Data {
                 reason: format!("an answer to record {} cannot be judged: {reason}", candidate.record + 1),
                 fix: "remove the record, or use a reward model with another template".into(),

@@ -10,7 +10,7 @@ use camelid_train::{Answerer, Drawing, Evaluation, Example, Label, Prompt, Purpo
 
 use super::answers::{Answer, FILE, OneRound, Rounds, asked, drawn_elsewhere, whole_rounds};
 use super::{BestOfN, Setting};
-use crate::commands::company::rewards;
+use crate::commands::company::{JUDGE, rewards};
 use crate::commands::prepare::write_rejects;
 use crate::commands::read_prompts::Prompts;
 use crate::recipe::TermPlan;
@@ -31,7 +31,8 @@ pub(crate) fn answers(stage: &BestOfN, setting: &Setting<'_>) -> anyhow::Result<
         "{} is a reward model, which writes no answers\n  fix: name a language model",
         setting.model
     );
-    let text = Text::new(loaded.text.clone())?;
+    let assets = loaded.text.clone();
+    let text = Text::new(assets.clone())?;
     let Prompts { examples, rejects, .. } = stage.prompts(&text)?;
     write_rejects(directory.path(), &rejects)?;
     let keys: Vec<String> = examples.iter().map(asked).collect();
@@ -43,31 +44,33 @@ pub(crate) fn answers(stage: &BestOfN, setting: &Setting<'_>) -> anyhow::Result<
     let elsewhere = stage.answers.as_ref().map(|path| drawn_elsewhere(path, &keys, stage.samples)).transpose()?;
     let total = examples.len() * stage.samples;
     if answers.len() < total {
-        let source = match elsewhere {
-            Some(groups) => Source::Elsewhere(groups),
-            None => {
-                let backend = machine::open_precision(setting.plan.compute, setting.plan.threads);
-                let seed = setting.plan.seed;
-                let options = TransformerOptions::default();
-                let engine = Transformer::new(backend, loaded, Tuning::Frozen, seed, options)?;
-                let drawing = Drawing {
-                    samples: stage.samples,
-                    answer_tokens: stage.answer_tokens,
-                    seed,
-                    evaluation: Evaluation::Sampled,
-                };
-                // Rewards are given to all answers alike below, wherever they come from.
-                let nothing = Rewards { terms: Vec::new() };
-                let rollouts = Rollouts { drawing, text, rewards: nothing, answerer: Answerer::Own };
-                Source::Policy { engine: Box::new(engine), rollouts: Box::new(rollouts) }
-            }
+        let source = if let Some(groups) = elsewhere {
+            Source::Elsewhere(groups)
+        } else {
+            let backend = machine::open_precision(setting.plan.compute, setting.plan.threads);
+            let seed = setting.plan.seed;
+            let options = TransformerOptions::default();
+            let engine = Transformer::new(backend, loaded, Tuning::Frozen, seed, options)?;
+            let drawing = Drawing {
+                samples: stage.samples,
+                answer_tokens: stage.answer_tokens,
+                seed,
+                evaluation: Evaluation::Sampled,
+            };
+            // Rewards are given to all answers alike below, wherever they come from.
+            let nothing = Rewards { terms: Vec::new() };
+            let rollouts = Rollouts { drawing, text, rewards: nothing, answerer: Answerer::Own };
+            Source::Policy { engine: Box::new(engine), rollouts: Box::new(rollouts) }
         };
-        let open = |terms: &[TermPlan]| rewards(setting.plan, terms, stage.tokens_per_micro_batch);
+        let open = |terms: &[TermPlan], name: &str| {
+            let judgements = directory.path().join(JUDGE).join(name);
+            rewards(setting.plan, terms, stage.tokens_per_micro_batch, &assets, &judgements)
+        };
         let mut drawer = Drawer {
             stage,
             source,
-            proxy: open(&stage.reward)?,
-            gold: stage.gold_reward.as_deref().map(open).transpose()?,
+            proxy: open(&stage.reward, "reward")?,
+            gold: stage.gold_reward.as_deref().map(|gold| open(gold, "gold_reward")).transpose()?,
         };
         let (started, first) = (Instant::now(), answers.len());
         let mut last_line = None;

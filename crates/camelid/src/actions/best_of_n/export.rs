@@ -1,5 +1,7 @@
 //! The best answers as records that later stages read: demonstrations, and pairs of the best with the worst.
 
+use std::fmt::Write as _;
+
 use camelid_objectives::selection::rule::{self, Rule};
 use camelid_records::to_row;
 use camelid_train::{Asked, Example, Prompt, RunDirectory};
@@ -26,11 +28,11 @@ pub(crate) fn write(
     for ((example, group), chosen) in examples.iter().zip(groups).zip(chosen) {
         let prompt = prompt(example)?;
         for &answer in &chosen {
-            best += &format!("{}\n", to_row(&prompt.answered(&group[answer].text)));
+            writeln!(best, "{}", to_row(&prompt.answered(&group[answer].text)))?;
             demonstrations += 1;
         }
         if let Some((good, bad)) = chosen.first().and_then(|&good| Some((&group[good], worst(group, good)?))) {
-            pairs += &format!("{}\n", pair(prompt, good, bad));
+            writeln!(pairs, "{}", pair(prompt, good, bad))?;
             compared += 1;
         }
     }

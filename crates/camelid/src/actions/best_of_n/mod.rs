@@ -4,6 +4,7 @@
 //! drawn twice. They can be scored again by another stage (`answers`): one pass of drawing serves every reward and every n.
 
 mod answers;
+mod curve;
 mod draw;
 mod export;
 
@@ -11,14 +12,18 @@ use std::path::{Path, PathBuf};
 
 use camelid_report::Section;
 use camelid_text::Text;
+use camelid_train::{DISTANCES, METRICS};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{Action, ActionKind, Finish, Setting};
+use crate::commands::company::JUDGE;
 use crate::commands::read_prompts::{Prompts, read_prompts};
 use crate::recipe::{
-    DataSource, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, resolve_rewards, resolve_sources,
+    DataSource, Plan, RecipeError, RewardSpec, Sources, TermPlan, needs_expected, refuse_per_step, resolve_rewards,
+    resolve_sources,
 };
+use crate::report::over_optimisation::{self, LAWS};
 
 /// The stage as written.
 #[derive(Debug, Deserialize)]
@@ -80,6 +85,10 @@ impl BestOfNSpec {
             max_reject_share: self.max_reject_share.unwrap_or(0.05),
             tokens_per_micro_batch: self.tokens_per_micro_batch.unwrap_or(2048),
         };
+        let gold = plan.gold_reward.as_deref().unwrap_or_default();
+        for terms in [plan.reward.as_slice(), gold] {
+            refuse_per_step(place, terms, "choosing among answers")?;
+        }
         if !(2..=MOST_SAMPLES).contains(&plan.samples) {
             return error(format!("`samples` is {}", plan.samples), "use 2 to 65536; 64 is usual");
         }
@@ -106,7 +115,7 @@ impl BestOfN {
         let longest = self.max_length - self.answer_tokens;
         let gold = self.gold_reward.as_deref().unwrap_or_default();
         let needs_expected = needs_expected(&self.reward) || needs_expected(gold);
-        let prompts = read_prompts(text, &self.data, longest, needs_expected, &mut |line| eprintln!("{line}"))?;
+        let prompts = read_prompts(text, &self.data, 0, longest, needs_expected, &mut |line| eprintln!("{line}"))?;
         prompts.check(self.max_reject_share)?;
         Ok(prompts)
     }
@@ -121,15 +130,15 @@ impl Action for BestOfN {
         json!(self)
     }
 
-    fn inputs(&self) -> Vec<PathBuf> {
+    fn inputs(&self, _setting: &Setting<'_>) -> Vec<PathBuf> {
         self.data.iter().map(|source| source.path.clone()).collect()
     }
 
     fn outputs(&self) -> &'static [&'static str] {
-        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl"]
+        &[answers::FILE, export::BEST, export::PAIRS, "rejects.jsonl", METRICS, DISTANCES, LAWS, JUDGE]
     }
 
-    fn outlook(&self, text: &Text) -> anyhow::Result<Vec<(String, String)>> {
+    fn outlook(&self, _plan: &Plan, _index: usize, text: &Text) -> anyhow::Result<Vec<(String, String)>> {
         let prompts = self.prompts(text)?.examples.len();
         let answers = prompts * self.samples;
         let fact = |name: &str, value: String| (name.to_owned(), value);
@@ -143,11 +152,15 @@ impl Action for BestOfN {
     fn run(&self, setting: &Setting<'_>) -> anyhow::Result<Finish> {
         let Some((prompts, groups)) = draw::answers(self, setting)? else { return Ok(Finish::Stopped) };
         export::write(setting.directory, &prompts, &groups, self.keep)?;
+        curve::write(setting.directory, &groups)?;
+        if let Some(words) = over_optimisation::conclude(setting.directory)? {
+            eprintln!("{words}");
+        }
         Ok(Finish::Done)
     }
 }
 
-/// What a report shows of such a stage.
+/// What a report shows of such a stage besides its curve, which is shown as any stage's.
 pub(crate) fn sections(_directory: &Path) -> Vec<Section> {
     Vec::new()
 }

@@ -188,9 +188,10 @@ fn checks(
         Check {
             name: "misbehaviour is answered as it should be",
             holds: Some(misdeeds.deviations.is_empty()),
-            detail: match misdeeds.deviations.is_empty() {
-                true => format!("{} misdeeds", misdeeds.done.values().sum::<u64>()),
-                false => examples(&misdeeds.deviations),
+            detail: if misdeeds.deviations.is_empty() {
+                format!("{} misdeeds", misdeeds.done.values().sum::<u64>())
+            } else {
+                examples(&misdeeds.deviations)
             },
         },
         match memory {

@@ -4,11 +4,13 @@ mod cached;
 mod likelihoods;
 mod local;
 mod remote;
+mod stoppable;
 mod windows;
 
 pub(crate) use cached::Cached;
 pub(crate) use local::Local;
 pub(crate) use remote::Remote;
+pub(crate) use stoppable::Stoppable;
 
 use camelid_eval::task::{Speaker, Turn};
 use camelid_records::{Message, Role};

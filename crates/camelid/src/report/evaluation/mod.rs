@@ -1,5 +1,6 @@
 //! An evaluation as a page: alone, or held against others.
 
+mod axes;
 mod judgements;
 mod samples;
 mod tables;
@@ -25,14 +26,13 @@ impl EvaluationPage<'_> {
         let mut sections = vec![self.summary()];
         sections.extend(self.gates.map(tables::gates));
         let after = self.comparison.map_or(&[][..], |comparison| comparison.after);
-        sections.push(tables::abilities(self.before, after));
+        let sides: Vec<&Loaded> = std::iter::once(self.before).chain(after).collect();
+        sections.push(axes::section(&sides));
+        sections.push(tables::tasks(self.before, after));
         sections.extend(self.comparison.map(tables::differences));
         sections.push(tables::extraction(self.before, after));
-        for loaded in std::iter::once(self.before).chain(after) {
-            sections.extend(tables::groups(loaded, !after.is_empty()));
-        }
-        for loaded in std::iter::once(self.before).chain(after) {
-            sections.extend(tables::contamination(loaded, !after.is_empty()));
+        for list in [tables::secondary, tables::groups, tables::contamination] {
+            sections.extend(sides.iter().filter_map(|loaded| list(loaded, sides.len() > 1)));
         }
         if let Some(path) = self.judgements {
             sections.push(judgements::section(path)?);
@@ -41,8 +41,7 @@ impl EvaluationPage<'_> {
             [] => samples::alone(self.before),
             [first, ..] => samples::side_by_side(self.before, first),
         });
-        let names: Vec<&str> =
-            std::iter::once(self.before).chain(after).map(|loaded| loaded.evaluation.model.name.as_str()).collect();
+        let names = tables::side_names(&sides);
         let lead = if after.is_empty() { "What this model can do." } else { "What changed, on the same items." };
         Ok(Page { title: names.join(" → "), lead: lead.into(), sections })
     }
@@ -80,7 +79,8 @@ fn facts(loaded: &Loaded) -> Vec<Fact> {
         ("items", items.to_string()),
         ("time", format!("{seconds:.0} s")),
     ];
-    facts.extend(evaluation.options.iter().map(|(name, value)| {
+    // What was left to each task is null.
+    facts.extend(evaluation.options.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
         // Text without its quotes.
         (name.as_str(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }));

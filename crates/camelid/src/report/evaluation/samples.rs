@@ -26,7 +26,7 @@ pub(super) fn alone(loaded: &Loaded) -> Section {
             },
         })
     });
-    Section { heading: "Samples".into(), blocks: intro().into_iter().chain(tasks).collect() }
+    Section { heading: "Samples".into(), blocks: std::iter::once(intro()).chain(tasks).collect() }
 }
 
 /// The same items before and after, those whose score changed first.
@@ -47,11 +47,11 @@ pub(super) fn side_by_side(before: &Loaded, after: &Loaded) -> Section {
             Block::Folded { summary: format!("{}: {} → {}", first.item, outcome(first), outcome(second)), blocks }
         })
     });
-    Section { heading: "Samples".into(), blocks: intro().into_iter().chain(tasks).collect() }
+    Section { heading: "Samples".into(), blocks: std::iter::once(intro()).chain(tasks).collect() }
 }
 
-fn intro() -> Option<Block> {
-    Some(Block::Paragraph(format!("Up to {SHOWN} items of each kind, in the order of the task.")))
+fn intro() -> Block {
+    Block::Paragraph(format!("Up to {SHOWN} items of each kind, in the order of the task."))
 }
 
 /// Items by kind, in the order of the kinds' ranks.

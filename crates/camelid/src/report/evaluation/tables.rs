@@ -9,7 +9,7 @@ use camelid_report::{Axis, BarGroup, Block, Cell, Figure, Marks, Measured, Secti
 use crate::evaluations::{Comparison, Gates, Loaded, Row};
 
 /// More groups of bars than this do not fit beside each other.
-const GROUPS_IN_FIGURE: usize = 6;
+pub(super) const GROUPS_IN_FIGURE: usize = 6;
 
 fn columns<const N: usize>(names: [&str; N]) -> Vec<String> {
     names.map(str::to_owned).to_vec()
@@ -24,19 +24,19 @@ fn score(value: f64) -> f64 {
     (value * 1e3).round() / 1e3
 }
 
-fn measured(value: f64, interval: Option<[f64; 2]>) -> Cell {
+pub(super) fn measured(value: f64, interval: Option<[f64; 2]>) -> Cell {
     Cell::measured(score(value), interval.map(|[low, high]| (score(low), score(high))))
 }
 
 /// What a side is called in figures: the model, with the directory where two have one name.
-fn side_names(sides: &[&Loaded]) -> Vec<String> {
+pub(super) fn side_names(sides: &[&Loaded]) -> Vec<String> {
     let name = |side: &Loaded| side.evaluation.model.name.clone();
     let is_unique = |side: &Loaded| sides.iter().filter(|other| name(other) == name(side)).count() == 1;
     sides.iter().map(|side| if is_unique(side) { name(side) } else { side.name.clone() }).collect()
 }
 
-/// Scores by ability, drawn and as a table.
-pub(super) fn abilities(before: &Loaded, after: &[Loaded]) -> Section {
+/// Scores by task, drawn and as a table.
+pub(super) fn tasks(before: &Loaded, after: &[Loaded]) -> Section {
     let sides: Vec<&Loaded> = std::iter::once(before).chain(after).collect();
     let mut axes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for task in sides.iter().flat_map(|side| &side.evaluation.tasks) {
@@ -72,7 +72,8 @@ pub(super) fn abilities(before: &Loaded, after: &[Loaded]) -> Section {
         })
     });
     let mut blocks: Vec<Block> = figures.collect();
-    let heading = ["ability", "task", "metric"].map(str::to_owned).into_iter().chain(names).collect();
+    let data = "tuning data".to_owned();
+    let heading = columns(["ability", "task", "metric"]).into_iter().chain(names).chain([data]).collect();
     let row = |&(axis, task): &(&str, &str)| {
         let metric = sides.iter().find_map(|side| side.evaluation.task(task)).map_or("", |result| &result.metric);
         let cell = |side: &&Loaded| {
@@ -80,11 +81,42 @@ pub(super) fn abilities(before: &Loaded, after: &[Loaded]) -> Section {
             let value = result.and_then(|result| Some((result.value?, result.interval)));
             value.map_or(Cell::Missing, |(value, interval)| measured(value, interval))
         };
-        [axis, task, metric].map(Cell::text).into_iter().chain(sides.iter().map(cell)).collect()
+        let label = contamination_words(&sides, task);
+        [axis, task, metric]
+            .map(Cell::text)
+            .into_iter()
+            .chain(sides.iter().map(cell))
+            .chain([Cell::Text(label)])
+            .collect()
     };
     let rows = all.iter().map(row).collect();
     blocks.push(Block::Table(Table { caption: "Over all items of each side.".into(), columns: heading, rows }));
-    Section { heading: "Abilities".into(), blocks }
+    Section { heading: "Tasks".into(), blocks }
+}
+
+/// What is known of a task's items in the data that each side was tuned on.
+fn contamination_words(sides: &[&Loaded], task: &str) -> String {
+    let mut words: Vec<&str> = sides.iter().map(|side| side.label(task).unwrap_or("not checked")).collect();
+    words.dedup();
+    words.join(" → ")
+}
+
+/// Other figures of the same answers, folded up.
+pub(super) fn secondary(loaded: &Loaded, named: bool) -> Option<Section> {
+    let tasks = loaded.evaluation.tasks.iter();
+    let rows = tasks.flat_map(|task| {
+        task.secondary
+            .iter()
+            .map(|other| vec![Cell::text(&task.task), Cell::text(&other.metric), measured(other.value, other.interval)])
+    });
+    let rows: Vec<Vec<Cell>> = rows.collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let heading = if named { format!("Other figures, {}", loaded.name) } else { "Other figures".into() };
+    let caption = "Of the same answers, with 95 % intervals where they have one.".into();
+    let table = Table { caption, columns: columns(["task", "figure", "value"]), rows };
+    Some(Section { heading, blocks: vec![Block::Table(table)] })
 }
 
 /// How many answers were read, and what the score would be if the others were wrong or right.

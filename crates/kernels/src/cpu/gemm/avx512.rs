@@ -99,6 +99,8 @@ macro_rules! kernel {
             let mut sums = [[_mm512_setzero_ps(); VECTORS]; ROWS];
             for segment in &tile.segments {
                 let (mut left, mut right) = (segment.left, segment.right);
+                // What is read anyway is fetched where there is nothing else to fetch.
+                let (mut ahead, line) = segment.ahead.map_or((right, 0), |ahead| (ahead, 16));
                 for _ in 0..segment.steps {
                     // SAFETY: the panels hold `steps` steps.
                     unsafe {
@@ -113,6 +115,8 @@ macro_rules! kernel {
                         }
                         left = left.add(segment.left_words);
                         right = right.add(RIGHT_LANES);
+                        _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                        ahead = ahead.wrapping_add(line);
                     }
                 }
             }

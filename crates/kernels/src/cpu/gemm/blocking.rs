@@ -10,7 +10,7 @@ use half::bf16;
 
 use super::int8::{self, Scales};
 use super::kernel::{self, Place, Segment, Tile};
-use super::packing::{self, LEFT_LANES, LEFT_WORDS, Operand, Part, RIGHT_LANES};
+use super::packing::{self, LEFT_WORDS, Operand, Part, RIGHT_LANES, Side, left_lanes};
 use crate::backend::{Compute, DType};
 use crate::cpu::buffer::{Buffer, ValuesMut};
 use crate::cpu::simd::Context;
@@ -141,7 +141,7 @@ pub(crate) fn panel_words(ctx: &Context<'_>, depth: usize) -> usize {
 /// Runs a multiplication on the team.
 pub(crate) fn multiply(ctx: &Context<'_>, multiplication: &Multiplication<'_>, output: Output) {
     let rows = multiplication.left.lanes;
-    let left_panels = rows.div_ceil(LEFT_LANES);
+    let left_panels = rows.div_ceil(left_lanes(rows));
     let right_panels = multiplication.columns.div_ceil(RIGHT_LANES);
     if left_panels == 0 || right_panels == 0 {
         return;
@@ -155,7 +155,7 @@ pub(crate) fn multiply(ctx: &Context<'_>, multiplication: &Multiplication<'_>, o
         let columns = part(right_panels, column_parts, task / row_parts);
         // SAFETY: the parts are disjoint and inside the output.
         unsafe {
-            let output = output.at(rows.start * LEFT_LANES, columns.start * RIGHT_LANES);
+            let output = output.at(rows.start * left_lanes(multiplication.left.lanes), columns.start * RIGHT_LANES);
             multiply_part(ctx, multiplication, rows, columns, output);
         }
     });
@@ -179,15 +179,16 @@ pub(crate) unsafe fn multiply_part(
     let steps = packing::steps(ctx.compute, left.depth);
     let extra_steps = extra.as_ref().map_or(0, |(left, _)| packing::steps(ctx.compute, left.depth));
     check(multiplication, &columns, steps, extra_steps);
-    let row_count = (left.lanes - rows.start * LEFT_LANES).min(rows.len() * LEFT_LANES);
+    let lanes = left_lanes(left.lanes);
+    let row_count = (left.lanes - rows.start * lanes).min(rows.len() * lanes);
     // A row alone is its own panel, without the other lanes' room: a token at a time, that is what is read most.
     let left_words = if row_count == 1 { 1 } else { LEFT_WORDS };
     let pack_left = |operand: &Operand<'_>, first: usize, count: usize, to: &mut [u32]| {
         if row_count == 1 {
-            packing::pack_row(ctx.compute, operand, rows.start * LEFT_LANES, first, &mut to[..count]);
+            packing::pack_row(ctx.compute, operand, rows.start * lanes, first, &mut to[..count]);
         } else {
             let part = Part { panels: rows.clone(), first, count };
-            packing::pack(ctx.level, ctx.compute, packing::LEFT, operand, &part, to);
+            packing::pack(ctx.level, ctx.compute, Side::left(lanes), operand, &part, to);
         }
     };
     let mut packed = ctx.pool.buffer(DType::U32, rows.len() * left_words * (steps.min(MAX_STEPS) + extra_steps));
@@ -222,12 +223,15 @@ pub(crate) unsafe fn multiply_part(
                     expanded.u32().as_ptr()
                 }
             };
+            let next = (int8.is_none() && column + 1 < columns.len())
+                .then(|| right.words[(right_panel + 1) * right.stride + first * RIGHT_LANES..].as_ptr());
             for row in 0..rows.len() {
                 let mut segments = [Segment::EMPTY; 2];
                 segments[0] = Segment {
                     left: packed[row * count * left_words..].as_ptr(),
                     left_words,
                     right: main_right,
+                    ahead: ahead(next, (row, rows.len()), count),
                     steps: count,
                 };
                 if let (true, Some((_, right))) = (last, extra) {
@@ -235,6 +239,7 @@ pub(crate) unsafe fn multiply_part(
                         left: packed_extra[row * extra_steps * left_words..].as_ptr(),
                         left_words,
                         right: right.words[right_panel * right.stride..].as_ptr(),
+                        ahead: None,
                         steps: extra_steps,
                     };
                 }
@@ -244,9 +249,9 @@ pub(crate) unsafe fn multiply_part(
                 unsafe {
                     let tile = Tile {
                         segments,
-                        rows: LEFT_LANES.min(row_count - row * LEFT_LANES),
+                        rows: lanes.min(row_count - row * lanes),
                         columns: RIGHT_LANES.min(column_count - column * RIGHT_LANES),
-                        out: target.place.add(row * LEFT_LANES * target.stride + column * RIGHT_LANES),
+                        out: target.place.add(row * lanes * target.stride + column * RIGHT_LANES),
                         stride: target.stride,
                         factor: multiplication.factor,
                         bias: bias.map(|bias| bias[right_panel * RIGHT_LANES..].as_ptr()),
@@ -273,6 +278,14 @@ pub(crate) unsafe fn multiply_part(
             }
         }
     }
+}
+
+/// What of the next right panel to fetch while a left panel passes by this one. Two left panels compute for about as long as the
+/// memory takes to bring a right panel, so each fetches half, and neither memory nor processor waits for the other. One left panel
+/// reads as fast as memory brings, and more than two leave it time enough.
+fn ahead(next: Option<*const u32>, (row, rows): (usize, usize), steps: usize) -> Option<*const u32> {
+    let half = steps * RIGHT_LANES / 2;
+    next.filter(|_| rows == 2).map(|next| next.wrapping_add(row * half))
 }
 
 /// Panics unless every panel the kernels will read is there.

@@ -16,11 +16,14 @@ pub(super) struct Segment {
     /// Words of a step of the left panel: [`super::packing::LEFT_WORDS`], or 1 where there is one row.
     pub(super) left_words: usize,
     pub(super) right: *const u32,
+    /// Memory to be fetched into the second cache meanwhile, a cache line a step.
+    pub(super) ahead: Option<*const u32>,
     pub(super) steps: usize,
 }
 
 impl Segment {
-    pub(super) const EMPTY: Self = Self { left: std::ptr::null(), left_words: 0, right: std::ptr::null(), steps: 0 };
+    pub(super) const EMPTY: Self =
+        Self { left: std::ptr::null(), left_words: 0, right: std::ptr::null(), ahead: None, steps: 0 };
 }
 
 /// Where a matrix of outputs begins.

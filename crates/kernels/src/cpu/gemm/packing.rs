@@ -12,7 +12,7 @@ use crate::backend::Compute;
 use crate::cpu::buffer::Values;
 use crate::cpu::simd::SimdLevel;
 
-/// Rows of a left panel. 14 x 2 accumulators, two right vectors and one broadcast fill the 32 registers of AVX-512.
+/// Most rows of a left panel. 14 x 2 accumulators, two right vectors and one broadcast fill the 32 registers of AVX-512.
 pub(crate) const LEFT_LANES: usize = 14;
 /// Words a step of a left panel takes: one cache line, two words of it unused.
 pub(crate) const LEFT_WORDS: usize = 16;
@@ -31,7 +31,19 @@ pub(crate) struct Side {
     groups: usize,
 }
 
-pub(crate) const LEFT: Side = Side { lanes: LEFT_LANES, groups: LEFT_WORDS / GROUP };
+/// Rows of a left panel where there are `rows` in all: as few panels as can be, of nearly equal length, since a short one at the end
+/// would take nearly as long as a full one.
+pub(crate) fn left_lanes(rows: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(LEFT_LANES).max(1)).max(1)
+}
+
+impl Side {
+    /// Left panels of so many rows.
+    pub(crate) fn left(lanes: usize) -> Self {
+        Self { lanes, groups: LEFT_WORDS / GROUP }
+    }
+}
+
 pub(crate) const RIGHT: Side = Side { lanes: RIGHT_LANES, groups: RIGHT_LANES / GROUP };
 
 /// Number of steps that `depth` elements of the summed dimension take.

@@ -1,11 +1,11 @@
 //! From a row's fields to [`PreferenceRecord`]s: one file a format, all pure functions.
 
-mod oasst;
-mod pair;
+pub(super) mod oasst;
+pub(super) mod pair;
 mod ranked;
 mod shp;
 mod stepwise;
-mod tldr;
+pub(super) mod tldr;
 mod unpaired;
 
 use std::mem::discriminant;
@@ -40,13 +40,13 @@ pub(crate) fn convert_feedback(
 
 /// A prompt or a response as the file has it.
 #[derive(Clone, Debug, PartialEq)]
-enum Said {
+pub(super) enum Said {
     Text(String),
     Messages(Vec<Message>),
 }
 
 /// A string, a list of messages (also as JSON text), or a single message.
-fn said(value: Value, path: &str) -> Result<Said, Fault> {
+pub(super) fn said(value: Value, path: &str) -> Result<Said, Fault> {
     match value {
         Value::String(text) if !is_list(&text) => Ok(Said::Text(text)),
         Value::Object(_) => message::messages(Value::Array(vec![value]), path).map(Said::Messages),
@@ -66,7 +66,7 @@ fn is_list(text: &str) -> bool {
     text.trim_start().starts_with("[{") && serde_json::from_str::<Vec<Value>>(text).is_ok()
 }
 
-fn user(text: String) -> Vec<Message> {
+pub(super) fn user(text: String) -> Vec<Message> {
     vec![Message::new(Role::User, text)]
 }
 
@@ -222,7 +222,7 @@ impl Fields<'_> {
     }
 }
 
-fn truth(value: &Value, path: &str) -> Result<bool, Fault> {
+pub(crate) fn truth(value: &Value, path: &str) -> Result<bool, Fault> {
     match value {
         Value::Bool(truth) => Ok(*truth),
         Value::Number(number) if number.as_f64() == Some(1.0) => Ok(true),

@@ -95,7 +95,8 @@ fn opening(messages: &[Message]) -> Option<&Message> {
     messages.iter().find(|message| message.role != Role::System)
 }
 
-fn opens_with(messages: &[Message], prompt: &str) -> bool {
+/// Whether a conversation repeats the prompt as its first turn.
+pub(in crate::convert) fn opens_with(messages: &[Message], prompt: &str) -> bool {
     messages.len() > 1 && opening(messages).is_some_and(|first| first.content.trim() == prompt.trim())
 }
 

@@ -8,24 +8,9 @@ use super::{Said, Shared, number, pair_of, same};
 use crate::convert::{Fields, structure, wrong_type};
 use crate::{PreferenceRecord, Provenance, fault::Fault};
 
-/// The prompt has the form of the paper's appendix B: subreddit, title, post, `TL;DR:`.
 pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<PreferenceRecord, Fault> {
-    let (info_path, summaries_path) = (row.column("info"), row.column("summaries"));
-    let info = structure(row.required("info")?, info_path)?.unwrap_or_default();
-    let mut prompt = String::new();
-    for (name, mark) in [("subreddit", "SUBREDDIT: r/"), ("title", "TITLE: "), ("post", "POST: ")] {
-        if let Some(text) = info.get(name).and_then(Value::as_str) {
-            let _ = write!(prompt, "{mark}{}\n\n", text.trim());
-        }
-    }
-    if info.get("post").and_then(Value::as_str).is_none() {
-        return Err(Fault::at(
-            &format!("{info_path}.post"),
-            "missing or not a string",
-            "write the post, or remove the row",
-        ));
-    }
-    prompt.push_str("TL;DR:");
+    let summaries_path = row.column("summaries");
+    let prompt = prompt(&mut row)?;
     let summaries = structure(row.required("summaries")?, summaries_path)?.unwrap_or_default();
     let path = |index: usize| format!("{summaries_path}[{index}].text");
     let text = |index: usize| {
@@ -49,4 +34,22 @@ pub(super) fn convert(mut row: Fields<'_>, provenance: Provenance) -> Result<Pre
     let second = shared.record(&prompt, Said::Text(second), &path(1))?;
     let (chosen, rejected) = if better_is_first { (first, second) } else { (second, first) };
     Ok(PreferenceRecord::Ranked(pair_of(chosen, rejected, [None, None], provenance)))
+}
+
+/// The prompt in the form of the paper's appendix B: subreddit, title, post, `TL;DR:`.
+pub(in crate::convert) fn prompt(row: &mut Fields<'_>) -> Result<String, Fault> {
+    let path = row.column("info");
+    let info = structure(row.required("info")?, path)?.unwrap_or_default();
+    if info.get("post").and_then(Value::as_str).is_none() {
+        let fix = "write the post, or remove the row";
+        return Err(Fault::at(&format!("{path}.post"), "missing or not a string", fix));
+    }
+    let mut prompt = String::new();
+    for (name, mark) in [("subreddit", "SUBREDDIT: r/"), ("title", "TITLE: "), ("post", "POST: ")] {
+        if let Some(text) = info.get(name).and_then(Value::as_str) {
+            let _ = write!(prompt, "{mark}{}\n\n", text.trim());
+        }
+    }
+    prompt.push_str("TL;DR:");
+    Ok(prompt)
 }

@@ -1,0 +1,18 @@
+//! `camelid judge`: models as judges, and whether they may be trusted.
+
+mod ask;
+mod certify;
+mod compare;
+mod open;
+mod pairs;
+
+use std::process::ExitCode;
+
+use crate::cli::JudgeCommand;
+
+pub(crate) fn run(command: &JudgeCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        JudgeCommand::Certify(args) => certify::run(args),
+        JudgeCommand::Compare(args) => compare::run(args),
+    }
+}

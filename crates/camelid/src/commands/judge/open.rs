@@ -1,0 +1,79 @@
+//! The judge that arguments name.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, ensure};
+use camelid_generate::Sampling;
+use camelid_generate::client::{Generator, RemoteGenerator, RemoteSettings, ServiceGenerator};
+use camelid_judge::certify::{Certificate, Standing};
+use camelid_judge::{Asker, Identity, Judge, LogProbs, Strategy, by_name};
+
+use crate::cli::{JudgeArgs, LogProbChoice};
+use crate::commands::engine;
+use crate::{models, weights_hash};
+
+/// Holds the key of a server that is asked.
+const KEY_VARIABLE: &str = "OPENAI_API_KEY";
+
+/// A model under a strategy.
+pub(super) struct Opened {
+    generator: Box<dyn Generator>,
+    strategy: Box<dyn Strategy>,
+    log_probs: LogProbs,
+    seed: u64,
+    pub(super) identity: Identity,
+}
+
+impl Opened {
+    pub(super) fn judge(&self) -> Judge<'_> {
+        let asker = Asker { generator: self.generator.as_ref(), log_probs: self.log_probs, seed: self.seed };
+        Judge::Asked { asker, strategy: self.strategy.as_ref() }
+    }
+}
+
+pub(super) fn open(model: &str, args: &JudgeArgs) -> anyhow::Result<Opened> {
+    let strategy = by_name(&args.strategy)?;
+    let log_probs = match (args.log_probs, &args.server) {
+        (Some(LogProbChoice::Forced), _) | (None, None) => LogProbs::Forced,
+        (Some(LogProbChoice::Reported), _) | (None, Some(_)) => LogProbs::Reported,
+        (Some(LogProbChoice::Unused), _) => LogProbs::Unused,
+    };
+    let settings = format!("{log_probs:?}, seed {}", args.seed).to_lowercase();
+    let mut identity = Identity::new(model, strategy.as_ref(), settings);
+    let generator: Box<dyn Generator> = if let Some(url) = &args.server {
+        ensure!(args.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
+        let key_variable =
+            std::env::var_os(KEY_VARIABLE).filter(|key| !key.is_empty()).map(|_| KEY_VARIABLE.to_owned());
+        let settings = RemoteSettings::new(url.as_str(), model);
+        identity.server = Some(url.clone());
+        Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, key_variable, ..settings })?)
+    } else {
+        let loaded = models::open(model, &mut |_| ())?;
+        ensure!(!loaded.has_value_head(), "{model} is a reward model\n  fix: score answers with camelid score");
+        identity.weights = Some(weights_hash::of(&loaded)?);
+        drop(loaded);
+        let (service, text) = engine::start(model, &args.engine, args.weights, &args.machine)?;
+        let sampling = Sampling::plain(args.seed);
+        Box::new(ServiceGenerator::new(Arc::clone(&service) as _, text, model, sampling))
+    };
+    Ok(Opened { generator, strategy, log_probs, seed: args.seed, identity })
+}
+
+/// Where the certificate of a judge is kept.
+pub(super) fn place(folder: &Path, hash: &str) -> std::path::PathBuf {
+    folder.join(format!("{hash}.json"))
+}
+
+/// What is known of a judge. A file that is there and cannot be read is an error, not an absence.
+pub(super) fn standing(folder: &Path, hash: &str) -> anyhow::Result<Standing> {
+    let path = place(folder, hash);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Standing::Unknown),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    };
+    let certificate: Certificate = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no certificate\n  fix: certify the judge again", path.display()))?;
+    Ok(certificate.standing(hash))
+}
