@@ -9,7 +9,16 @@ use camelid_objectives::reward::steps::Aggregate;
 use camelid_text::{Encoded, Text};
 use camelid_train::rewards::{Candidate, Given, Rewards, StepsGiven, StepsReward, Term};
 use camelid_train::{Asked, Prompt, RewardModels};
-use support::{Table, text};
+use support::Table;
+
+/// Letters as tokens, with nothing between them in texts.
+fn text() -> Text {
+    let mut assets = support::text().assets().clone();
+    let mut tokenizer: serde_json::Value = serde_json::from_slice(&assets.tokenizer_json).unwrap();
+    tokenizer["decoder"] = serde_json::json!({"type": "Fuse"});
+    assets.tokenizer_json = tokenizer.to_string().into_bytes();
+    Text::new(assets).unwrap()
+}
 
 /// A judge that finds everything right with these log-odds.
 fn judge(log_odds: f32, given: StepsGiven) -> StepsReward {

@@ -1,5 +1,6 @@
 //! What trained process reward models say of every step of an answer; see [`camelid_objectives::reward::steps`].
 
+use camelid_generate::Stream;
 use camelid_objectives::reward::steps::{Aggregate, Step, steps};
 use camelid_objectives::{Metric, Reduced};
 use camelid_records::{Asked, Message, Provenance, Stepwise};
@@ -64,9 +65,15 @@ impl StepsReward {
             StepsGiven::Once(aggregate) => aggregate.of(log_odds).into(),
             StepsGiven::Each(policy) => {
                 let answer = answer_of(candidate);
-                let place = |step: &Step<'_>| last_token(policy, answer, step.end);
+                let ends: Vec<usize> = steps.iter().map(|step| step.end).collect();
                 let probability = |&log_odds: &f64| Aggregate::Last.of(&[log_odds]);
-                Given { score: 0.0, steps: steps.iter().map(place).zip(log_odds.iter().map(probability)).collect() }
+                Given {
+                    score: 0.0,
+                    steps: last_tokens(policy, answer, &ends)
+                        .into_iter()
+                        .zip(log_odds.iter().map(probability))
+                        .collect(),
+                }
             }
         }
     }
@@ -114,16 +121,17 @@ fn answer_of<'a>(candidate: &Candidate<'a>) -> &'a [u32] {
     &tokens[tokens.len().saturating_sub(candidate.answer_tokens())..]
 }
 
-/// The first token with which the answer's text reaches byte `end`; the last one if none does.
-fn last_token(text: &Text, answer: &[u32], end: usize) -> usize {
-    // A tail of half a character is decoded as a mark that may be longer than what it stands for.
-    let reaches = |tokens: usize| text.decode(&answer[..tokens]).trim_end_matches('\u{fffd}').len() >= end;
-    let (mut low, mut high) = (1, answer.len().max(1));
-    while low < high {
-        let middle = usize::midpoint(low, high);
-        if reaches(middle) { high = middle } else { low = middle + 1 }
+/// For each of `ends`, which ascend, the first token with which the answer's text reaches that byte; the last one if none does. The text
+/// grows as it did when the answer was drawn.
+fn last_tokens(text: &Text, answer: &[u32], ends: &[usize]) -> Vec<usize> {
+    let (mut stream, mut length, mut places) = (Stream::default(), 0, Vec::with_capacity(ends.len()));
+    for (place, &token) in answer.iter().enumerate() {
+        length += stream.push(token, text).len();
+        let reached = ends[places.len()..].iter().take_while(|&&end| length >= end).count();
+        places.extend(std::iter::repeat_n(place, reached));
     }
-    low - 1
+    places.resize(ends.len(), answer.len().saturating_sub(1));
+    places
 }
 
 #[cfg(test)]
@@ -139,7 +147,7 @@ mod tests {
         };
         let tokenizer = serde_json::json!({
             "version": "1.0", "truncation": null, "padding": null, "added_tokens": [special(0, "<s>"), special(1, "</s>")],
-            "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": null,
+            "normalizer": null, "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Fuse"},
             "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
                 "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "vocab": vocabulary, "merges": []},
         });
@@ -155,12 +163,12 @@ mod tests {
     #[test]
     fn a_step_ends_at_the_token_that_completes_it() {
         let text = text();
-        let spaced = text.decode(&[2, 3]).len() > 2;
-        assert!(!spaced, "{:?}", text.decode(&[2, 3]));
         let answer = [2, 3, 4, 2, 1];
-        for (end, token) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (9, 4)] {
-            assert_eq!(last_token(&text, &answer, end), token, "{end}");
-        }
-        assert_eq!(last_token(&text, &[], 3), 0);
+        assert_eq!(text.decode(&answer), "abcda</s>");
+        assert_eq!(last_tokens(&text, &answer, &[1, 2, 3, 4, 5, 50]), [0, 1, 2, 2, 3, 4]);
+        assert_eq!(last_tokens(&text, &[], &[3]), [0]);
+        // A long answer is decoded piece by piece.
+        let long: Vec<u32> = [3, 4].repeat(40);
+        assert_eq!(last_tokens(&text, &long, &[90, 120]), [59, 79]);
     }
 }
