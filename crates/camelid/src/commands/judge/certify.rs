@@ -46,6 +46,7 @@ pub(super) fn run(args: &CertifyArgs) -> anyhow::Result<ExitCode> {
     if args.limit.is_none() {
         let path = open::place(&args.judge.certificates, &certificate.hash);
         write(&path, &text)?;
+        write(&path.with_extension("txt"), &shown(&certificate))?;
         eprintln!("written to {}", path.display());
     }
     if args.json {
@@ -144,7 +145,7 @@ fn asked(args: &CertifyArgs, items: &[Item]) -> anyhow::Result<Verdicts> {
     let cases: Vec<Case> =
         items.iter().map(|item| item.case.clone()).chain(attacks.iter().flatten().cloned()).collect();
     let judge: Judge<'_> = opened.judge();
-    let judgements = ask::ask(&judge, &hash, &cases, &path)?;
+    let judgements = ask::ask(&judge, &hash, &cases, &[], &path)?;
     let mut assessed = judgements.into_iter().map(|judgement| judgement.assessment);
     let of_items = assessed.by_ref().take(items.len()).collect();
     let attacks = attacks.map(|cases| {
