@@ -98,7 +98,7 @@ impl Asker<'_> {
         let answers: Result<Vec<Generated>, GenerateError> = answers.into_iter().collect();
         let answers = match answers {
             Ok(answers) => answers,
-            Err(error) => return Reply::Failed(error.to_string()),
+            Err(error) => return Reply::Failed(format!("{}: {error}", kind(&error))),
         };
         let texts = |generated: &Generated| generated.answers.iter().map(|answer| answer.text.clone()).collect();
         match (answer, self.log_probs) {
@@ -108,7 +108,7 @@ impl Asker<'_> {
                 match told.filter(|told| told.len() == choices.len()) {
                     Some(told) => Reply::Answered { texts: Vec::new(), log_probs: Some(told) },
                     None => Reply::Failed(
-                        "the answerer does not tell the log-probability of a choice it is held to\n  fix: use reported \
+                        "no log-probability: the answerer does not tell that of a choice it is held to\n  fix: use reported \
                          log-probabilities, or none"
                             .into(),
                     ),
@@ -122,6 +122,22 @@ impl Asker<'_> {
             }
             _ => Reply::Answered { texts: answers.first().map(texts).unwrap_or_default(), log_probs: None },
         }
+    }
+}
+
+/// What kind of failure it was, in words that stand in front of every reason and can be counted.
+fn kind(error: &GenerateError) -> &'static str {
+    let of_length = |text: &str| text.to_ascii_lowercase().contains("context");
+    match error {
+        GenerateError::Invalid(text) | GenerateError::Refused { body: text, .. } if of_length(text) => {
+            "context overflow"
+        }
+        GenerateError::Invalid(_) => "invalid request",
+        GenerateError::Refused { .. } => "refused",
+        GenerateError::Exhausted { last, .. } if last.contains("timed out") => "timeout",
+        GenerateError::Exhausted { .. } => "server error",
+        GenerateError::Malformed { .. } => "malformed answer",
+        GenerateError::Failed(_) => "engine error",
     }
 }
 
@@ -149,6 +165,23 @@ mod tests {
 
     fn place(tokens: &[(&str, f32)]) -> Vec<Alternative> {
         tokens.iter().map(|&(text, log_prob)| Alternative { text: text.to_owned(), log_prob }).collect()
+    }
+
+    #[test]
+    fn failures_have_kinds() {
+        let exhausted = |last: &str| GenerateError::Exhausted { attempts: 2, last: last.into() };
+        let refused = |body: &str| GenerateError::Refused { status: 400, body: body.into() };
+        for (error, expected) in [
+            (exhausted("operation timed out"), "timeout"),
+            (exhausted("503"), "server error"),
+            (refused("This model's maximum context length is 4096 tokens"), "context overflow"),
+            (refused("unknown model"), "refused"),
+            (GenerateError::Malformed { reason: "no JSON".into(), body: "<html>".into() }, "malformed answer"),
+            (GenerateError::Failed("stopped".into()), "engine error"),
+            (GenerateError::Invalid("no prompt".into()), "invalid request"),
+        ] {
+            assert_eq!(kind(&error), expected, "{error}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use baseline::Baseline;
 pub use case::{Case, Order};
 pub use error::{FileError, UnknownStrategy};
 pub use identity::Identity;
-pub use judgements::{JudgementFile, read_judgements};
+pub use judgements::{JudgementFile, NamedJudgement, read_judgements, read_named};
 pub use run::{GROUP, Judge, key};
 pub use strategies::{Alone, FairEval};
 pub use strategy::{Expected, Grader, MOST_ROUNDS, Question, Step, Strategy, all, by_name, fingerprint};

@@ -21,6 +21,25 @@ Examples:
 
 The files are those that camelid generate writes, or any with `prompt` and `output` (a text) a line. Every pair is judged in both orders.";
 
+const RATE_EXAMPLES: &str = "\
+Examples:
+  camelid judge rate my-judge a.jsonl --strategy mt-bench-single --out grades.jsonl
+
+Strategies that grade: rating (0 to 9) and mt-bench-single (1 to 10). An answer without a readable grade is counted, and the mean is given
+once more with the worst and the best grade in its place.";
+
+const RANK_EXAMPLES: &str = "\
+Examples:
+  camelid judge rank my-judge base.jsonl sft.jsonl dpo.jsonl --out ranking.jsonl
+
+Every two models meet on every prompt that both answered, in both orders. Strengths are Bradley and Terry's, told as Elo with mean 1000;
+intervals are from drawing prompts again.";
+
+const REPLAY_EXAMPLES: &str = "\
+Examples:
+  camelid judge replay judgements.jsonl
+  camelid judge replay judgements.jsonl --decided people.jsonl --json";
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum JudgeCommand {
     /// Ask whether a judge may be trusted: LLMBar's items, judges of nothing but length, two attacks; writes a certificate
@@ -29,6 +48,15 @@ pub(crate) enum JudgeCommand {
     /// How often one model's answers are preferred to another's, raw and at equal length, with intervals
     #[command(after_help = COMPARE_EXAMPLES)]
     Compare(JudgeCompareArgs),
+    /// Grade one model's answers, each by itself
+    #[command(after_help = RATE_EXAMPLES)]
+    Rate(JudgeRateArgs),
+    /// Put several models on one scale, from all their pairs
+    #[command(after_help = RANK_EXAMPLES)]
+    Rank(JudgeRankArgs),
+    /// The figures of a file of judgements again, without asking anybody
+    #[command(after_help = REPLAY_EXAMPLES)]
+    Replay(JudgeReplayArgs),
 }
 
 /// Who judges, and how it is asked.
@@ -129,4 +157,64 @@ pub(crate) struct JudgeCompareArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct JudgeRateArgs {
+    /// The judge: a run directory, a model folder, an adapter folder, a .gguf file or a name; with --server, the name it goes by there
+    pub(crate) model: String,
+    /// Answers that camelid generate wrote
+    pub(crate) answers: PathBuf,
+    /// File of judgements, which a later run goes on with
+    #[arg(long, default_value = "grades.jsonl", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Refuse to print grades of a judge that is not certified
+    #[arg(long)]
+    pub(crate) require_certificate: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct JudgeRankArgs {
+    /// The judge: a run directory, a model folder, an adapter folder, a .gguf file or a name; with --server, the name it goes by there
+    pub(crate) model: String,
+    /// Answers of two models or more, a file each; a model goes by its file's name
+    #[arg(required = true)]
+    pub(crate) answers: Vec<PathBuf>,
+    /// File of judgements, which a later run goes on with
+    #[arg(long, default_value = "ranking.jsonl", value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Refuse to print a ranking by a judge that is not certified
+    #[arg(long)]
+    pub(crate) require_certificate: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) judge: JudgeArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct JudgeReplayArgs {
+    /// File of judgements that camelid judge compare or rank wrote
+    pub(crate) judgements: PathBuf,
+    /// Folder in which certificates are kept
+    #[arg(long, default_value = "judges", value_name = "DIRECTORY")]
+    pub(crate) certificates: PathBuf,
+    /// Take the decisions that people wrote into a file of compare's --for-people in place of the judge's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) decided: Option<PathBuf>,
+    /// Refuse to print figures of a judge that is not certified
+    #[arg(long)]
+    pub(crate) require_certificate: bool,
+    /// Of bootstraps
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
 }

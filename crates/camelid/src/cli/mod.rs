@@ -19,7 +19,10 @@ pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs, WeightChoice,
 };
-pub(crate) use judge::{CertifyArgs, JudgeArgs, JudgeCommand, JudgeCompareArgs, LogProbChoice};
+pub(crate) use judge::{
+    CertifyArgs, JudgeArgs, JudgeCommand, JudgeCompareArgs, JudgeRankArgs, JudgeRateArgs, JudgeReplayArgs,
+    LogProbChoice,
+};
 pub(crate) use sandbox::SandboxArgs;
 
 const EXAMPLES: &str = "\
@@ -106,7 +109,7 @@ pub(crate) enum Command {
     Label(LabelArgs),
     /// Offer a model to OpenAI-compatible clients
     Serve(ServeArgs),
-    /// Language models as judges: certify one, compare models by one
+    /// Language models as judges: certify one, then compare, grade and rank models by it
     #[command(subcommand)]
     Judge(JudgeCommand),
     /// Log-probability of each token of the texts or conversations in a file, as JSON lines

@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use camelid_generate::client::GenerateError;
-use camelid_judge::figures::compare;
-use camelid_judge::{Asker, Case, Identity, Judge, JudgementFile, LogProbs, by_name, key, read_judgements};
+use camelid_judge::figures::{Replies, compare};
+use camelid_judge::{Asker, Case, Identity, Judge, JudgementFile, LogProbs, by_name, key, read_judgements, read_named};
 use camelid_records::{Judgement, Reply, Verdict};
 
 use crate::stub::{Asked, Stub, cases};
@@ -46,6 +46,10 @@ fn every_kind_of_failure_is_counted() {
     assert_eq!(figures.wins + figures.ties + figures.losses + figures.undecided, 50);
     assert_eq!(figures.undecided, 30);
     assert_eq!(figures.positions.parse_rate(), Some(0.4));
+    let replies = Replies::of(&judged);
+    assert_eq!((replies.asked, replies.empty), (100, 10));
+    let failed: Vec<(&str, usize)> = replies.failed.iter().map(|(kind, &count)| (kind.as_str(), count)).collect();
+    assert_eq!(failed, [("malformed answer", 10), ("refused", 10), ("timeout", 10)]);
     // Why is kept with the judgement.
     let Reply::Failed(reason) = &judged[0].rounds[0][0] else { panic!() };
     assert!(reason.contains("400"), "{reason}");
@@ -72,7 +76,7 @@ fn resume(path: &std::path::Path, stub: &Stub, cases: &[Case], most: usize) -> u
         cases.iter().filter(|case| file.lock().unwrap().get(&key(IDENTITY, case)).is_none()).cloned().collect();
     let mut done = 0;
     run(stub, "rules", &open, &mut |_, judgement| {
-        file.lock().unwrap().put(judgement).unwrap();
+        file.lock().unwrap().put(judgement, None).unwrap();
         done += 1;
         done < most
     });
@@ -112,6 +116,38 @@ fn failures_are_kept_and_asked_again_and_unparsed_ones_are_not() {
     assert_eq!([0, 1, 2].map(verdict), [Verdict::First, Verdict::Failed, Verdict::Unparsed]);
     assert_eq!(resume(&path, &Stub::new(|_| Ok("B".into())), &cases, 100), 1);
     assert_eq!([0, 1, 2].map(verdict), [Verdict::First, Verdict::Second, Verdict::Unparsed]);
+    // The line of the failure goes, and nothing else does.
+    let lines = || std::fs::read_to_string(&path).unwrap().lines().count();
+    assert_eq!(lines(), 5);
+    let before = read_judgements(&path).unwrap();
+    JudgementFile::open(&path).unwrap().compact().unwrap();
+    assert_eq!((lines(), read_judgements(&path).unwrap()), (4, before));
+}
+
+/// A line has the fields of other tools' files of preferences: 1 for the first model, 2 for the second, null for no verdict.
+#[test]
+fn lines_name_models_and_preferences() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("judgements.jsonl");
+    let mut file = JudgementFile::open(&path).unwrap();
+    let models = ["base".to_owned(), "tuned".to_owned()];
+    let stub = Stub::new(|asked| match &asked.text {
+        text if text.contains("instruction 1") => Ok("neither".into()),
+        _ => Ok("A".into()),
+    });
+    run(&stub, "vanilla", &cases(2), &mut |_, judgement| {
+        file.put(judgement, Some(&models)).unwrap();
+        true
+    });
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // Always A: a contradiction, a tie.
+    assert_eq!(lines[0]["preference"], 1.5);
+    assert!(lines[1]["preference"].is_null() && lines[1].get("preference").is_some());
+    assert_eq!((&lines[0]["generator_1"], &lines[0]["generator_2"]), (&"base".into(), &"tuned".into()));
+    let read = read_named(&path).unwrap();
+    assert_eq!(read.iter().map(|(_, names)| names.clone()).collect::<Vec<_>>(), [Some(models.clone()), Some(models)]);
+    assert_eq!((read[0].0.assessment.combined, read[1].0.assessment.combined), (Some(0.5), None));
 }
 
 #[test]

@@ -3,11 +3,18 @@
 use std::path::Path;
 use std::time::Instant;
 
+use camelid_judge::figures::Replies;
 use camelid_judge::{Case, FileError, Judge, JudgementFile, key};
 use camelid_records::Judgement;
 
-/// The judgements of all cases, in their order. Those that the file has already are not asked for again, unless a call of theirs failed.
-pub(super) fn ask(judge: &Judge<'_>, identity: &str, cases: &[Case], path: &Path) -> anyhow::Result<Vec<Judgement>> {
+/// The judgements of all cases, in their order; `models` are whose outputs each compares, empty where nobody's are named. Those that the file has already are not asked for again, unless a call of theirs failed.
+pub(super) fn ask(
+    judge: &Judge<'_>,
+    identity: &str,
+    cases: &[Case],
+    models: &[[String; 2]],
+    path: &Path,
+) -> anyhow::Result<Vec<Judgement>> {
     let mut file = JudgementFile::open(path)?;
     let mut found: Vec<Option<Judgement>> = cases.iter().map(|case| file.get(&key(identity, case)).cloned()).collect();
     let open: Vec<usize> = (0..cases.len()).filter(|&place| found[place].is_none()).collect();
@@ -28,7 +35,7 @@ pub(super) fn ask(judge: &Judge<'_>, identity: &str, cases: &[Case], path: &Path
                 asked.len()
             );
         }
-        if let Err(error) = file.put(judgement.clone()) {
+        if let Err(error) = file.put(judgement.clone(), models.get(open[place])) {
             broken = Some(error);
             return false;
         }
@@ -38,8 +45,17 @@ pub(super) fn ask(judge: &Judge<'_>, identity: &str, cases: &[Case], path: &Path
     if let Some(error) = broken {
         return Err(error.into());
     }
+    file.compact()?;
+    let found: Vec<Judgement> = found.into_iter().flatten().collect();
+    let replies = Replies::of(&found);
+    if replies.empty > 0 {
+        eprintln!("{} of {} answers were empty", replies.empty, replies.asked);
+    }
+    for (kind, count) in &replies.failed {
+        eprintln!("{count} of {} questions have no answer: {kind}", replies.asked);
+    }
     if failures > 0 {
         eprintln!("{failures} pairs have no verdict, as calls failed; the same command asks for these again");
     }
-    Ok(found.into_iter().flatten().collect())
+    Ok(found)
 }

@@ -46,12 +46,13 @@ pub(super) fn run(args: &CertifyArgs) -> anyhow::Result<ExitCode> {
     if args.limit.is_none() {
         let path = open::place(&args.judge.certificates, &certificate.hash);
         write(&path, &text)?;
+        write(&path.with_extension("txt"), &shown(&certificate))?;
         eprintln!("written to {}", path.display());
     }
     if args.json {
         println!("{text}");
     } else {
-        print(&certificate);
+        print!("{}", shown(&certificate));
     }
     Ok(if certificate.outcome == Outcome::Rejected { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -68,10 +69,10 @@ fn limited(items: Vec<Item>, limit: Option<usize>) -> Vec<Item> {
     items.into_iter().filter(|item| wanted(item)).collect()
 }
 
-/// Items of all sets in turn, so that a few attacks see all of them.
+/// Items spread evenly over all sets, so that a few attacks see all of them.
 fn attacked(items: &[Item], count: usize) -> impl Iterator<Item = &Item> {
-    let step = items.len().div_ceil(count.max(1)).max(1);
-    items.iter().step_by(step).take(count)
+    let count = count.min(items.len());
+    (0..count).map(move |place| &items[place * items.len() / count])
 }
 
 /// Both attacks on the better outputs of some items.
@@ -144,7 +145,7 @@ fn asked(args: &CertifyArgs, items: &[Item]) -> anyhow::Result<Verdicts> {
     let cases: Vec<Case> =
         items.iter().map(|item| item.case.clone()).chain(attacks.iter().flatten().cloned()).collect();
     let judge: Judge<'_> = opened.judge();
-    let judgements = ask::ask(&judge, &hash, &cases, &path)?;
+    let judgements = ask::ask(&judge, &hash, &cases, &[], &path)?;
     let mut assessed = judgements.into_iter().map(|judgement| judgement.assessment);
     let of_items = assessed.by_ref().take(items.len()).collect();
     let attacks = attacks.map(|cases| {
@@ -165,21 +166,26 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(certificate: &Certificate) {
-    println!("judge     {} with {}", certificate.judge.model, certificate.judge.strategy);
-    println!("verdicts  {}\n", certificate.verdicts);
-    for check in &certificate.checks {
-        let passed = match check.passed {
-            Passed::Yes => "passed ",
-            Passed::No => "FAILED ",
-            Passed::NotRun => "not run",
-        };
-        println!("{passed}  {:<12} {}", check.name, check.says);
-    }
+/// The certificate as a person reads it.
+fn shown(certificate: &Certificate) -> String {
     let outcome = match certificate.outcome {
         Outcome::Certified => "certified",
         Outcome::AcceptedOnRecordedChecks => "accepted on recorded checks",
         Outcome::Rejected => "rejected",
     };
-    println!("\n{outcome}: {}", certificate.meaning);
+    let mut lines = vec![
+        format!("judge     {} with {}", certificate.judge.model, certificate.judge.strategy),
+        format!("verdicts  {}", certificate.verdicts),
+        String::new(),
+    ];
+    lines.extend(certificate.checks.iter().map(|check| {
+        let passed = match check.passed {
+            Passed::Yes => "passed ",
+            Passed::No => "FAILED ",
+            Passed::NotRun => "not run",
+        };
+        format!("{passed}  {:<12} {}", check.name, check.says)
+    }));
+    lines.extend([String::new(), format!("{outcome}: {}", certificate.meaning)]);
+    lines.join("\n") + "\n"
 }

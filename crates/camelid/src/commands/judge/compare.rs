@@ -9,7 +9,10 @@ use camelid_judge::figures::{Comparison, compare};
 use camelid_judge::people::{ForPerson, decide, queue, read_decisions};
 use serde_json::{Value as Json, json};
 
-use super::{ask, open, pairs};
+use super::{
+    ask, open,
+    pairs::{self, name},
+};
 use crate::cli::JudgeCompareArgs;
 
 pub(super) fn run(args: &JudgeCompareArgs) -> anyhow::Result<ExitCode> {
@@ -26,14 +29,10 @@ pub(super) fn run(args: &JudgeCompareArgs) -> anyhow::Result<ExitCode> {
     let hash = opened.identity.hash();
     let objections = open::standing(&args.judge.certificates, &hash)?.objections();
     if args.require_certificate && !objections.is_empty() {
-        bail!(
-            "{} with {} is not certified: {}\n  fix: camelid judge certify, or leave out --require-certificate",
-            args.model,
-            args.judge.strategy,
-            objections.join("; ")
-        );
+        bail!(open::not_certified(&args.model, &args.judge.strategy, &objections));
     }
-    let mut judgements = ask::ask(&opened.judge(), &hash, &cases, &args.out)?;
+    let models = vec![[name(&args.first), name(&args.second)]; cases.len()];
+    let mut judgements = ask::ask(&opened.judge(), &hash, &cases, &models, &args.out)?;
     if let Some(path) = &args.decided {
         let decided = decide(&mut judgements, &read_decisions(path)?);
         eprintln!("{decided} pairs were decided by people");
@@ -54,16 +53,16 @@ pub(super) fn run(args: &JudgeCompareArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         println!("{}", serde_json::to_string_pretty(&as_json(&found, &objections, &hash))?);
     } else {
-        print!("{}", shown(args, &found, &objections));
+        print!("{}", shown(&about(args), &found, &objections));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn ends(interval: Option<Interval>) -> Json {
+pub(super) fn ends(interval: Option<Interval>) -> Json {
     interval.map_or(Json::Null, |interval| json!([interval.low, interval.high]))
 }
 
-fn as_json(found: &Comparison, objections: &[String], judge: &str) -> Json {
+pub(super) fn as_json(found: &Comparison, objections: &[String], judge: &str) -> Json {
     let positions = &found.positions;
     json!({
         "judge": judge,
@@ -91,23 +90,34 @@ fn as_json(found: &Comparison, objections: &[String], judge: &str) -> Json {
     })
 }
 
-fn percent(value: Option<f64>, interval: Option<Interval>) -> String {
+pub(super) fn percent(value: Option<f64>, interval: Option<Interval>) -> String {
     let Some(value) = value else { return "none".to_owned() };
     let ends = interval.map(|interval| format!(" (95 %: {:.1} to {:.1})", 100.0 * interval.low, 100.0 * interval.high));
     format!("{:.1} %{}", 100.0 * value, ends.unwrap_or_default())
 }
 
-fn shown(args: &JudgeCompareArgs, found: &Comparison, objections: &[String]) -> String {
-    let stamp = if objections.is_empty() { "" } else { "  NOT CERTIFIED" };
+/// What stands above the figures.
+fn about(args: &JudgeCompareArgs) -> [(&'static str, String); 3] {
+    [
+        ("first", args.first.display().to_string()),
+        ("second", args.second.display().to_string()),
+        ("judge", format!("{} with {}", args.model, args.judge.strategy)),
+    ]
+}
+
+pub(super) const STAMP: &str = "  NOT CERTIFIED";
+
+pub(super) fn shown(about: &[(&str, String)], found: &Comparison, objections: &[String]) -> String {
+    let stamp = if objections.is_empty() { "" } else { STAMP };
     let positions = &found.positions;
     let mut text = String::new();
     // Writing to a string cannot fail.
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<28}{value}");
     };
-    line("first", args.first.display().to_string());
-    line("second", args.second.display().to_string());
-    line("judge", format!("{} with {}{stamp}", args.model, args.judge.strategy));
+    for (name, value) in about {
+        line(name, value.clone());
+    }
     line("first is preferred", percent(found.win_rate.map(|mean| mean.value), found.interval) + stamp);
     let controlled = found.length_controlled.as_ref();
     let at_equal_length = controlled.map(|controlled| controlled.fitted.win_rate);

@@ -26,12 +26,23 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn judge(&self) -> Judge<'_> {
+    /// The strategy, for those who want its grades of single outputs.
+    pub(super) fn strategy(&self) -> &dyn Strategy {
+        self.strategy.as_ref()
+    }
+
+    /// The same model and settings under another strategy.
+    pub(super) fn judge_with<'s>(&'s self, strategy: &'s dyn Strategy) -> Judge<'s> {
         let asker = Asker { generator: self.generator.as_ref(), log_probs: self.log_probs, seed: self.seed };
-        Judge::Asked { asker, strategy: self.strategy.as_ref() }
+        Judge::Asked { asker, strategy }
+    }
+
+    pub(super) fn judge(&self) -> Judge<'_> {
+        self.judge_with(self.strategy.as_ref())
     }
 }
 
+/// The judge; models here and servers are opened alike.
 pub(super) fn open(model: &str, args: &JudgeArgs) -> anyhow::Result<Opened> {
     let strategy = by_name(&args.strategy)?;
     let log_probs = match (args.log_probs, &args.server) {
@@ -76,4 +87,12 @@ pub(super) fn standing(folder: &Path, hash: &str) -> anyhow::Result<Standing> {
     let certificate: Certificate = serde_json::from_str(&text)
         .with_context(|| format!("{} is no certificate\n  fix: certify the judge again", path.display()))?;
     Ok(certificate.standing(hash))
+}
+
+/// Why figures of a judge are refused under `--require-certificate`.
+pub(super) fn not_certified(model: &str, strategy: &str, objections: &[String]) -> anyhow::Error {
+    anyhow::anyhow!(
+        "{model} with {strategy} is not certified: {}\n  fix: camelid judge certify, or leave out --require-certificate",
+        objections.join("; ")
+    )
 }

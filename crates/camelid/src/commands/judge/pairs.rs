@@ -44,6 +44,22 @@ pub(super) fn read(first: &Path, second: &Path) -> anyhow::Result<(Vec<Case>, us
     Ok((cases, alone))
 }
 
+/// What a file's model is called: the file's name without its ending.
+pub(super) fn name(path: &Path) -> String {
+    path.file_stem().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The answers of one file, each as a case of its own.
+pub(super) fn alone(path: &Path) -> anyhow::Result<Vec<Case>> {
+    let cases = answers(path)?.into_iter().enumerate().map(|(place, (_, answer))| {
+        let id = (place + 1).to_string();
+        let outputs = [vec![answer.output], vec![String::new()]];
+        let references = answer.reference.map(|text| vec![text]);
+        Case { group: id.clone(), id, turns: answer.turns, outputs, references }
+    });
+    Ok(cases.collect())
+}
+
 /// Answers by prompt, in the file's order. A prompt that comes twice is an error: which of the answers is meant cannot be known.
 fn answers(path: &Path) -> anyhow::Result<Vec<(String, Answer)>> {
     let file = File::open(path)
