@@ -249,6 +249,10 @@ fn a_good_judge_is_certified_and_its_win_rates_are_not_stamped() {
     llmbar(&workshop);
     answers(&workshop, &["bad", "good"], 10);
     let server = Server::new(|body| {
+        // The constant output shows headings of its own.
+        if let Some(constant) = body.find("withdrawn by their authors") {
+            return said(if body.rfind("good") < Some(constant) { "A" } else { "B" });
+        }
         // The shorter of two good outputs is not the one that repeats itself, and one that says nothing good is worse.
         let (start, second) = (body.rfind("# Output A").unwrap(), body.rfind("# Output B").unwrap());
         let [one, two] = [&body[start..second], &body[second..]];

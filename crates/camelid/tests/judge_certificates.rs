@@ -63,16 +63,21 @@ fn judges_of_length_are_rejected_and_recordings_are_replayed() {
 #[test]
 fn a_model_that_knows_nothing_is_rejected_and_its_win_rates_are_stamped() {
     let workshop = Workshop::new();
+    workshop.edit_json("model/config.json", |config| config["max_position_embeddings"] = json!(2048));
     llmbar(&workshop);
-    let certify =
-        ["judge", "certify", "model", "--data", "llmbar", "--strategy", "vanilla", "--attacks", "4", "--threads", "1"];
+    let judge = ["--strategy", "vanilla", "--threads", "1", "--context", "2048"];
+    let certify = [&["judge", "certify", "model", "--data", "llmbar", "--attacks", "4"], &judge[..]].concat();
     let output = workshop.run(&certify);
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(1), "{said}{told}");
     assert!(said.contains("rejected:") && said.contains("FAILED   natural"), "{said}");
     // Judgements are kept: the second time nothing is asked.
     let again = workshop.run(&certify);
-    assert!(String::from_utf8_lossy(&again.stderr).contains("68 of 68 pairs are judged already"));
+    assert!(
+        String::from_utf8_lossy(&again.stderr).contains("68 of 68 pairs are judged already"),
+        "{}",
+        String::from_utf8_lossy(&again.stderr)
+    );
     assert_eq!(again.stdout, output.stdout);
 
     let answers = |words: &str| -> String {
@@ -80,7 +85,7 @@ fn a_model_that_knows_nothing_is_rejected_and_its_win_rates_are_stamped() {
     };
     workshop.write("a.jsonl", answers("Short."));
     workshop.write("b.jsonl", answers("A longer answer."));
-    let compare = ["judge", "compare", "model", "a.jsonl", "b.jsonl", "--strategy", "vanilla", "--threads", "1"];
+    let compare = [&["judge", "compare", "model", "a.jsonl", "b.jsonl"], &judge[..]].concat();
     let said = workshop.succeed(&compare);
     assert!(said.contains("NOT CERTIFIED") && said.contains("same verdict in both orders"), "{said}");
     let report: Json = serde_json::from_str(&workshop.succeed(&[&compare[..], &["--json"]].concat())).unwrap();

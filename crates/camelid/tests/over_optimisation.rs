@@ -192,7 +192,7 @@ fn what_is_refused_names_the_key_and_the_fix() {
         ("sft", "|evry = 3\n", "did you mean `every`?"),
         ("group", "|reward = { checks = \"exact\" }\n", "unknown key `checks`"),
         ("group", "|reward = []\n", "monitor: `reward` is an empty list"),
-        ("group", "|reward = { check = \"exact\" }\n", "the last turn is not the assistant's"),
+        ("group", "|reward = { check = \"exact\" }\n", "there is no answer that is right"),
         ("group", "|answer_tokens = 0\n", "`monitor.answer_tokens` is 0"),
         ("group", "|answer_tokens = 64\n", "`monitor.answer_tokens` is 64 of `max_length` 64"),
         ("group", "|data = \"none.jsonl\"\n", "none.jsonl"),

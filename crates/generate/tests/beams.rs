@@ -230,7 +230,7 @@ fn what_cannot_be_searched_is_said() {
         (BeamSearch { diversity_penalty: 1.0, ..BeamSearch::new(4, 5) }, "no effect within one group"),
         (BeamSearch { length_penalty: f32::NAN, ..BeamSearch::new(4, 5) }, "length penalty is NaN"),
         (BeamSearch::new(4, 0), "no tokens"),
-        (BeamSearch::new(4, 298), "301 tokens together, the limit is 300"),
+        (BeamSearch::new(4, 298), "301 tokens together, the context holds 300"),
         (BeamSearch::new(200, 200), "39803 tokens of cache"),
     ];
     for (settings, expected) in cases {

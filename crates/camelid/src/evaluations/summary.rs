@@ -105,7 +105,9 @@ mod tests {
         let lines: Vec<String> = summary(&evaluation()).lines().map(str::to_owned).collect();
         assert_eq!(lines.len(), 3);
         assert!(
-            lines[1].starts_with("english-knowledge  arc-easy") && lines[1].contains("75.0  30.0–95.0"),
+            lines[1].starts_with("english-knowledge  arc-easy")
+                && lines[1].contains("75.0 ")
+                && lines[1].contains(" 30.0–95.0 "),
             "{}",
             lines[1]
         );

@@ -279,7 +279,7 @@ mod tests {
         write(&directory, "step", true);
         // e^(0.6/0.4 - 1).
         let words = conclude(&directory).unwrap().unwrap();
-        assert!(words.contains("d(α - β log d): α 0.6, β 0.4, peak at √KL 1.65"), "{words}");
+        assert!(words.contains("d(α - β log d): α 0.6, β 0.4, peak at √KL 1.649 "), "{words}");
         let written: Json = serde_json::from_str(&std::fs::read_to_string(folder.path().join(LAWS)).unwrap()).unwrap();
         assert_eq!(written["points"].as_array().unwrap().len(), 12);
         assert_eq!(

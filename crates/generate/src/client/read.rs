@@ -77,8 +77,14 @@ fn alternatives(scores: &LogProbs) -> Option<Vec<Vec<Alternative>>> {
             content.iter().map(|place| place.top_logprobs.iter().map(of).collect()).collect()
         }
         (None, Some(places)) => {
+            // By name in this form, and with the token that was drawn even where others are likelier.
             let of = |(text, log_prob): (&String, &f32)| one(text, *log_prob);
-            places.iter().map(|place| place.iter().flatten().map(of).collect()).collect()
+            let by_likelihood = |place: &Option<BTreeMap<String, f32>>| {
+                let mut place: Vec<Alternative> = place.iter().flatten().map(of).collect();
+                place.sort_by(|left, right| right.log_prob.total_cmp(&left.log_prob));
+                place
+            };
+            places.iter().map(by_likelihood).collect()
         }
         (None, None) => return None,
     };

@@ -97,7 +97,7 @@ impl BeamSearch {
         }
         if prompt + max_tokens > limits.context {
             return invalid(format!(
-                "prompt and answer have up to {} tokens together, the limit is {}\n  fix: shorten the prompt or ask for \
+                "prompt and answer have up to {} tokens together, the context holds {}\n  fix: shorten the prompt or ask for \
                  fewer tokens",
                 prompt + max_tokens,
                 limits.context

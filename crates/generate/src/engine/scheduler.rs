@@ -129,7 +129,7 @@ impl Scheduler {
         if prompt.len() + max_tokens > limits.context {
             let total = prompt.len() + max_tokens;
             let message = format!(
-                "prompt and `max_tokens` are up to {total} tokens together, the limit is {}\n  fix: shorten the prompt or \
+                "prompt and `max_tokens` are up to {total} tokens together, the context holds {}\n  fix: shorten the prompt or \
                  ask for fewer tokens",
                 limits.context
             );

@@ -94,7 +94,7 @@ impl Drop for End<'_> {
 
 impl EngineService {
     /// Starts the thread. At most `queue` requests wait; more are refused until some are done.
-    pub fn start(mut engine: Engine, text: Arc<Text>, limits: Limits, queue: usize) -> std::io::Result<Self> {
+    pub fn start(engine: Engine, text: Arc<Text>, limits: Limits, queue: usize) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             inbox: Mutex::default(),
             wake: Condvar::new(),
@@ -102,12 +102,9 @@ impl EngineService {
             version: AtomicU64::new(0),
         });
         let of_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("generation".into()).spawn(move || {
-            // However the thread ends, nobody must wait for it.
-            let _end = End(&of_thread);
-            engine.open_cache(limits.cache_tokens, limits.context);
-            work(&of_thread, engine, &text, limits);
-        })?;
+        let thread = std::thread::Builder::new()
+            .name("generation".into())
+            .spawn(move || work(&of_thread, engine, &text, limits))?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), limits, queue })
     }
 
@@ -189,6 +186,10 @@ impl Drop for EngineService {
 
 fn work(shared: &Shared, mut engine: Engine, text: &Text, limits: Limits) {
     let mut scheduler = Scheduler::new(limits);
+    // However the thread ends, nobody must wait for it. It goes before the scheduler does, so that whoever is told of a failure
+    // finds the service closed.
+    let _end = End(shared);
+    engine.open_cache(limits.cache_tokens, limits.context);
     loop {
         {
             let mut inbox = lock(&shared.inbox);
