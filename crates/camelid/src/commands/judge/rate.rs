@@ -67,5 +67,6 @@ fn shown(args: &JudgeRateArgs, [worst, best]: [f64; 2], found: &Rates, objection
         }),
     ];
     lines.extend(objections.iter().map(|objection| ("not certified", objection.clone())));
-    lines.iter().map(|(name, value)| format!("{name:<28}{value}\n")).collect()
+    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<28}{value}")).collect();
+    lines.join("\n") + "\n"
 }
