@@ -24,11 +24,14 @@ impl Answerer for Script {
     }
 }
 
+// Beside failures in the same list.
+#[allow(clippy::unnecessary_wraps)]
 fn likelihoods(log_probs: &[f64]) -> Result<Reply, Failure> {
     let of = |&log_prob: &f64| Likelihood { log_prob, tokens: 2, greedy: Some(false) };
     Ok(Reply::Likelihoods(log_probs.iter().map(of).collect()))
 }
 
+#[allow(clippy::unnecessary_wraps)]
 fn says(text: &str) -> Result<Reply, Failure> {
     Ok(Reply::Answer(Answer { text: text.into(), truncated: false, tokens: Some(3) }))
 }
