@@ -1,8 +1,8 @@
 //! How a product is cut into tasks and cache blocks.
 //!
 //! A task owns some left panels and a range of columns. It packs its left panels (they stay in the second-level cache)
-//! and passes every right panel of its range by all of them. The cuts depend on the shape alone; an output element
-//! is summed in the same order wherever it lies.
+//! and passes every right panel of its range by all of them. An output element is summed in the same order wherever it
+//! lies, so that the cuts, which depend on the shape and the number of threads, change no bits.
 
 use std::ops::Range;
 
@@ -148,8 +148,12 @@ pub(crate) fn multiply(ctx: &Context<'_>, multiplication: &Multiplication<'_>, o
     }
     let wide =
         if keeps_partial_sums(ctx, multiplication, output) { MAX_RIGHT_PANELS_PARTIAL } else { MAX_RIGHT_PANELS };
-    let row_parts = left_panels.div_ceil(left_panels.div_ceil(WANTED_TASKS).clamp(2, MAX_LEFT_PANELS));
-    let column_parts = right_panels.div_ceil(wide).max(WANTED_TASKS.div_ceil(row_parts)).min(right_panels);
+    let (row_parts, wanted) = if is_thin(rows) {
+        (1, ctx.threads.count())
+    } else {
+        (left_panels.div_ceil(left_panels.div_ceil(WANTED_TASKS).clamp(2, MAX_LEFT_PANELS)), WANTED_TASKS)
+    };
+    let column_parts = right_panels.div_ceil(wide).max(wanted.div_ceil(row_parts)).min(right_panels);
     ctx.threads.run(row_parts * column_parts, |task| {
         let rows = part(left_panels, row_parts, task % row_parts);
         let columns = part(right_panels, column_parts, task / row_parts);
@@ -159,6 +163,12 @@ pub(crate) fn multiply(ctx: &Context<'_>, multiplication: &Multiplication<'_>, o
             multiply_part(ctx, multiplication, rows, columns, output);
         }
     });
+}
+
+/// Whether a product has so few rows that reading the right operand from memory is much of its work. It is read once, by each thread a
+/// stretch of its own: tasks of a panel or two would pack the rows again and again and have no next panel to fetch ahead.
+fn is_thin(rows: usize) -> bool {
+    rows <= MAX_LEFT_PANELS * packing::LEFT_LANES
 }
 
 fn keeps_partial_sums(ctx: &Context<'_>, multiplication: &Multiplication<'_>, output: Output) -> bool {
@@ -223,7 +233,7 @@ pub(crate) unsafe fn multiply_part(
                     expanded.u32().as_ptr()
                 }
             };
-            let next = (int8.is_none() && column + 1 < columns.len())
+            let next = (int8.is_none() && column + 1 < columns.len() && is_thin(left.lanes))
                 .then(|| right.words[(right_panel + 1) * right.stride + first * RIGHT_LANES..].as_ptr());
             for row in 0..rows.len() {
                 let mut segments = [Segment::EMPTY; 2];
@@ -280,12 +290,11 @@ pub(crate) unsafe fn multiply_part(
     }
 }
 
-/// What of the next right panel to fetch while a left panel passes by this one. Two left panels compute for about as long as the
-/// memory takes to bring a right panel, so each fetches half, and neither memory nor processor waits for the other. One left panel
-/// reads as fast as memory brings, and more than two leave it time enough.
+/// What of the next right panel to fetch while a left panel passes by this one: the first two fetch half each, so that neither memory
+/// nor processor waits for the other. One left panel alone reads as fast as memory brings.
 fn ahead(next: Option<*const u32>, (row, rows): (usize, usize), steps: usize) -> Option<*const u32> {
     let half = steps * RIGHT_LANES / 2;
-    next.filter(|_| rows == 2).map(|next| next.wrapping_add(row * half))
+    next.filter(|_| rows >= 2 && row < 2).map(|next| next.wrapping_add(row * half))
 }
 
 /// Panics unless every panel the kernels will read is there.
