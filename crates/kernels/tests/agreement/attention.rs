@@ -1,4 +1,4 @@
-use camelid_kernels::{AttentionLayout, AttentionShape, Backend, DType, KeySpan, QueryRun};
+use camelid_kernels::{AttentionLayout, AttentionShape, Backend, Compute, Cpu, CpuOptions, DType, KeySpan, QueryRun};
 use proptest::prelude::*;
 
 use crate::harness::{Tolerance, activation, agree, config, host, values};
@@ -109,4 +109,33 @@ fn long_sequences() {
         b.attention(shape, &plan, &q, &k, &v, &mut out, &mut log_normalisers);
         vec![host(b, &out), host(b, &log_normalisers)]
     });
+}
+
+proptest! {
+    #![proptest_config(config(48))]
+
+    /// The last rows of a sequence alone, with what came before in a cache, and as a part of the whole.
+    #[test]
+    fn a_few_queries_have_the_bits_of_many(shape in shapes(), history in 1_u32..150, new in 1_u32..4, seed in 0..99_u64) {
+        let all = (history + new) as usize;
+        let (width, kv_width) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+        for compute in [Compute::Bf16, Compute::F32] {
+            let cpu = Cpu::new(CpuOptions { threads: Some(1), compute });
+            let run = |first: u32, len: u32| {
+                let context = if first > 0 { vec![KeySpan { row: 0, len: first, position: 0 }] } else { Vec::new() };
+                let runs = vec![QueryRun { row: 0, len, position: first, context, own_key_row: first }];
+                let layout = AttentionLayout { runs, query_rows: len, key_rows: history + new };
+                let q = values(all * width, seed);
+                let q = activation(&cpu, &q[first as usize * width..(first + len) as usize * width]);
+                let (k, v) = (activation(&cpu, &values(all * kv_width, seed + 1)), activation(&cpu, &values(all * kv_width, seed + 2)));
+                let mut out = cpu.alloc(cpu.activation_dtype(), len as usize * width);
+                let mut log_normalisers = cpu.alloc(DType::F32, len as usize * shape.heads);
+                cpu.attention(shape, &cpu.plan_attention(&layout), &q, &k, &v, &mut out, &mut log_normalisers);
+                (host(&cpu, &out), host(&cpu, &log_normalisers))
+            };
+            let (whole, alone) = (run(0, history + new), run(history, new));
+            prop_assert_eq!(&whole.0[history as usize * width..], &alone.0[..]);
+            prop_assert_eq!(&whole.1[history as usize * shape.heads..], &alone.1[..]);
+        }
+    }
 }

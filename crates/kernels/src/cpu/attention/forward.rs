@@ -7,7 +7,7 @@ use super::super::vector::{Shared, Vectorised, vectorised};
 use super::plan::{AttentionPlan, KEYS, QueryTile, ROWS, queries_a_tile, query_tiles};
 use super::tile::{HEIGHT, load_head, padded, product, transpose};
 #[cfg(target_arch = "x86_64")]
-use super::{forward_pairs, pairs::LANES, pairs_tile::QueryRows};
+use super::{forward_few, forward_pairs, pairs::LANES, pairs_tile::QueryRows};
 use crate::backend::AttentionShape;
 
 /// One tile of queries for one key head: the group of query heads that share it are rows side by side.
@@ -177,8 +177,10 @@ pub(crate) fn attention(
         #[cfg(target_arch = "x86_64")]
         if let (true, Values::Bf16(q), Values::Bf16(k), Values::Bf16(v)) = (in_pairs(ctx, &shape), q, k, v) {
             let queries = QueryRows::new(shape, plan, tile, kv_head);
+            let few = queries.rows <= forward_few::FEW;
+            let tile = forward_pairs::Tile { queries, q, k, v, out, log_normalisers };
             // SAFETY: the level says that the processor has these instructions; each task has a tile of its own.
-            unsafe { forward_pairs::Tile { queries, q, k, v, out, log_normalisers }.run() };
+            unsafe { if few { tile.run_few() } else { tile.run() } };
             return;
         }
         vectorised(ctx.level, Tile { shape, plan, tile, kv_head, q, k, v, out, log_normalisers });

@@ -89,6 +89,19 @@ impl Tile<'_> {
             // SAFETY: `weights` has `used` rows of `width` words, `lines` are rows of `dim` sums.
             unsafe { product((&left, width), &value_words, (dim, used), &lines, true) };
         }
+        // SAFETY: as promised by the caller.
+        unsafe { self.store(&mut sums, &largest, &totals) };
+    }
+
+    /// Writes what the rows have come to: `sums` of weighted values, a row each.
+    ///
+    /// # Safety
+    /// No other task writes this tile's rows.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+    pub(super) unsafe fn store(&self, sums: &mut [f32], largest: &[f32], totals: &[f32]) {
+        let Self { queries, .. } = self;
+        let dim = queries.shape.head_dim;
         for (r, sums) in sums.chunks_exact_mut(dim).enumerate() {
             let (row, head) = queries.place(r);
             let place = row * queries.shape.heads + head;

@@ -6,12 +6,15 @@
 //! worked on together, as rows of one tile.
 //!
 //! `forward` and `backward` work in `f32` on every processor. Where the processor multiplies pairs of bf16, activations of
-//! that type go through `forward_pairs` and `backward_pairs`: the same tiles in the same order.
+//! that type go through `forward_pairs` and `backward_pairs`: the same tiles in the same order. A few queries, as in decoding, go through
+//! `forward_few`, whose bits are those of `forward_pairs`.
 
 mod backward;
 #[cfg(target_arch = "x86_64")]
 mod backward_pairs;
 mod forward;
+#[cfg(target_arch = "x86_64")]
+mod forward_few;
 #[cfg(target_arch = "x86_64")]
 mod forward_pairs;
 #[cfg(target_arch = "x86_64")]

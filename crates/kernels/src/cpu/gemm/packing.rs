@@ -227,7 +227,7 @@ fn pack_portable(compute: Compute, side: Side, operand: &Operand<'_>, part: &Par
 }
 
 #[cfg(target_arch = "x86_64")]
-mod avx512 {
+pub(in crate::cpu) mod avx512 {
     use std::arch::x86_64::*;
 
     use super::{GROUP, Order};
@@ -306,7 +306,7 @@ mod avx512 {
     /// A 16 x 16 transposition of words, four rounds of shuffles that each double the runs of transposed words.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
+    pub(crate) fn transpose(rows: &[__m512i; 16]) -> [__m512i; 16] {
         let zero = _mm512_setzero_si512();
         let mut pairs = [zero; 16];
         for i in 0..8 {
