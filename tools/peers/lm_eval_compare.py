@@ -323,7 +323,9 @@ def main():
         for task in tasks:
             workshop = Workshop(folder / task, arguments.data, arguments.limit)
             names = workshop.prepare(task)
-            items, ours = camelid(arguments.camelid, workshop, task, folder / task / "evaluation", ["--compute", "f32", *threads])
+            shots = ["--shots", str(PLAIN[task][3])] if task in PLAIN else []
+            extra = ["--compute", "f32", *shots, *threads]
+            items, ours = camelid(arguments.camelid, workshop, task, folder / task / "evaluation", extra)
             samples, theirs = harness(model, workshop, names, arguments.batch)
             agreed, different, largest = compare(task, items, samples)
             total, same = total + len(items), same + agreed

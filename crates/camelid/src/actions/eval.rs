@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{Action, ActionKind, Evaluated, Finish, Setting};
-use crate::cli::{ComputeChoice, EvaluateArgs, ExemplarChoice, MachineArgs, WeightArgs, WeightChoice};
+use crate::cli::{ComputeChoice, EvaluateArgs, ExemplarChoice, MachineArgs, SampleArgs, WeightArgs, WeightChoice};
 use crate::commands::evaluate::{data_of, evaluate, open_tasks, options};
 use crate::evaluations::{is_evaluation, load, objections, summary, task_paths};
 use crate::recipe::{Plan, RecipeError};
@@ -190,6 +190,7 @@ impl Eval {
             best_effort: false,
             restart: false,
             json: false,
+            sample: SampleArgs::default(),
             weights: WeightArgs { weights: WeightChoice::Computed },
             machine: machine.clone(),
         }

@@ -11,6 +11,7 @@ Examples:
   camelid evaluate --list                                                       the tasks, and where their data comes from
   camelid evaluate smollm2-135m-instruct --tasks arc-easy,gsm8k --limit 200     a first impression
   camelid evaluate runs/quickstart --tasks mmlu --shots 5 --out evaluations/q   after tuning
+  camelid evaluate runs/quickstart --tasks gsm8k --samples 16 --reward-model RM votes, pass@k and the best of 16
   camelid compare evaluations/base evaluations/q                                is the difference more than chance?";
 
 #[derive(Args, Debug)]
@@ -85,9 +86,34 @@ pub(crate) struct EvaluateArgs {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) sample: SampleArgs,
+    #[command(flatten)]
     pub(crate) weights: WeightArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+/// More than one answer to an item.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct SampleArgs {
+    /// Answers drawn for each item of tasks whose answers are read or run: they vote, and pass@k is told; other tasks are asked once
+    #[arg(long, value_name = "N")]
+    pub(crate) samples: Option<usize>,
+    /// Of the samples; 0.7 when left out
+    #[arg(long, requires = "samples", value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+    /// Share of the probability that samples are drawn from; all of it when left out
+    #[arg(long, requires = "samples", value_name = "P")]
+    pub(crate) top_p: Option<f32>,
+    /// A reward model that chooses among the samples and weighs their votes; several are combined by their mean
+    #[arg(long, requires = "samples", value_name = "MODEL")]
+    pub(crate) reward_model: Vec<String>,
+    /// The reward model is one of steps: an answer is worth the probability that each of its lines is right
+    #[arg(long, requires = "reward_model")]
+    pub(crate) rate_steps: bool,
+    /// Ask again with the answers so far as hints until two in a row agree, at most N times (progressive hints)
+    #[arg(long, value_name = "N", conflicts_with = "samples")]
+    pub(crate) hints: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -14,7 +14,7 @@ mod sandbox;
 use crate::recipe::MomentSpec;
 pub(crate) use bench_serve::BenchServeArgs;
 pub(crate) use comparison::{CompareArgs, ContaminationArgs, GateArgs};
-pub(crate) use evaluate::{EvaluateArgs, ExemplarChoice};
+pub(crate) use evaluate::{EvaluateArgs, ExemplarChoice, SampleArgs};
 pub(crate) use generation::{
     BeamArgs, ChatArgs, CombineChoice, EarlyStoppingChoice, EngineArgs, GenerateArgs, SamplingArgs, ScoreArgs,
     ServeArgs, WeightArgs, WeightChoice,

@@ -6,21 +6,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail, ensure};
 use camelid_eval::results::{Evaluation, Model};
 use camelid_eval::task::{
-    Answerer, Asked, CodeRunner, Exemplars, Format, Options, Resolved, Scoring, Task, builtin, builtin_names,
+    Answerer, Asked, CodeRunner, Exemplars, Format, Options, Rater, Resolved, Sampling, Scoring, Task, builtin,
+    builtin_names,
 };
 use camelid_generate::client::{Generator, RemoteGenerator, RemoteSettings};
 use camelid_model::{Transformer, TransformerOptions, Tuning};
 use camelid_text::Text;
 use serde_json::{Map, Value as Json, json};
 
-use crate::cli::{EvaluateArgs, ExemplarChoice, WeightChoice};
+use crate::cli::{EvaluateArgs, ExemplarChoice, SampleArgs, WeightChoice};
 use crate::evaluations::{
-    Cached, Local, Pace, Programs, Remote, Stoppable, Store, TaskData, objections, read_task_data, summary, text_table,
+    Cached, Local, Pace, Programs, Remote, RewardRater, Stoppable, Store, TaskData, objections, read_task_data,
+    summary, text_table,
 };
 use crate::{machine, models, weights_hash};
 
 /// Holds the key of a server that is asked.
 const KEY_VARIABLE: &str = "OPENAI_API_KEY";
+
+/// Of several answers to an item: what votes are usually taken from (Wang 2022, arXiv 2203.11171).
+const TEMPERATURE: f32 = 0.7;
 
 /// A task that is to be asked.
 struct Planned {
@@ -54,6 +59,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result
     // Found out before any model is loaded.
     let needs_programs = tasks.iter().any(|task| matches!(task.definition.score, Scoring::Program { .. }));
     let mut programs = needs_programs.then(|| Programs::open(&args.python, args.best_effort)).transpose()?;
+    let mut rater = RewardRater::open(&args.sample, args.batch_tokens, &args.machine)?;
     let model = args.model.as_deref().unwrap_or_default();
     let (answerer, identity, has_template, template) = match &args.server {
         Some(url) => remote(args, url, model)?,
@@ -74,7 +80,8 @@ pub(crate) fn evaluate(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result
     };
     let mut store = Store::open(&args.out, head, args.restart)?;
     for Planned { task, data, resolved } in &planned {
-        if !ask(&mut store, &mut answerer, programs.as_mut(), &identity, task, data, *resolved)? {
+        let instruments = (programs.as_mut(), rater.as_mut());
+        if !ask(&mut store, &mut answerer, instruments, &identity, task, data, *resolved)? {
             return Ok(None);
         }
     }
@@ -93,12 +100,27 @@ pub(crate) fn open_tasks(args: &EvaluateArgs) -> anyhow::Result<Vec<Task>> {
     }
     ensure!(args.limit != Some(0), "--limit is 0\n  fix: ask at least one item of each task");
     ensure!(args.max_tokens != Some(0), "--max-tokens is 0\n  fix: allow at least one token");
+    check_samples(args)?;
     let tasks = args.tasks.iter().map(|name| open_task(name)).collect::<anyhow::Result<Vec<Task>>>()?;
     for (place, task) in tasks.iter().enumerate() {
         let again = tasks[..place].iter().any(|earlier| earlier.name() == task.name());
         ensure!(!again, "the task {} is named twice\n  fix: name it once", task.name());
     }
     Ok(tasks)
+}
+
+fn check_samples(args: &EvaluateArgs) -> anyhow::Result<()> {
+    let SampleArgs { samples, temperature, top_p, hints, .. } = &args.sample;
+    ensure!(samples.is_none_or(|samples| samples > 1), "--samples is below 2\n  fix: leave it out to ask once");
+    ensure!(hints.is_none_or(|most| most > 1), "--hints is below 2\n  fix: leave it out to ask once");
+    if let Some(temperature) = temperature {
+        let usable = *temperature > 0.0 && temperature.is_finite();
+        ensure!(usable, "--temperature is {temperature}\n  fix: use a number above 0, or all samples are the same");
+    }
+    if let Some(top_p) = top_p {
+        ensure!(*top_p > 0.0 && *top_p <= 1.0, "--top-p is {top_p}\n  fix: use a number above 0, up to 1");
+    }
+    Ok(())
 }
 
 /// The items of a task and what its exemplars come from.
@@ -112,7 +134,7 @@ pub(crate) fn data_of(task: &Task, args: &EvaluateArgs, resolved: &Resolved) -> 
 fn ask(
     store: &mut Store,
     answerer: &mut Stoppable<'_>,
-    programs: Option<&mut Programs>,
+    (programs, rater): (Option<&mut Programs>, Option<&mut RewardRater>),
     identity: &str,
     task: &Task,
     data: &TaskData,
@@ -120,10 +142,12 @@ fn ask(
 ) -> anyhow::Result<bool> {
     let stop = answerer.stop;
     let asked = Asked { task, items: &data.items, pool: &data.pool, texts: &data.texts, resolved };
-    let mut pace = Pace::new(task.name(), data.items.len());
+    let answers = data.items.len() * asked.samples();
+    let mut pace = Pace::new(task.name(), answers);
     let mut cached = Cached { inner: answerer, cache: &store.replies, identity: identity.to_owned(), found: 0 };
     let programs = programs.map(|programs| programs as &mut dyn CodeRunner);
-    let (mut result, items) = asked.evaluate(&mut cached, programs, &mut |ended, failed| {
+    let rater = rater.map(|rater| rater as &mut dyn Rater);
+    let (mut result, items) = asked.evaluate(&mut cached, programs, rater, &mut |ended, failed| {
         // What a stop leaves unasked has not failed.
         if !stop.load(Ordering::Relaxed) {
             pace.at(ended, failed);
@@ -136,7 +160,7 @@ fn ask(
         return Ok(false);
     }
     if found > 0 {
-        eprintln!("{}: {found} replies of {} were there already", task.name(), data.items.len());
+        eprintln!("{}: {found} replies of {answers} were there already", task.name());
     }
     if matches!(task.definition.score, Scoring::Answers { .. }) {
         let path = store.add_answers(task.name(), &items)?;
@@ -180,6 +204,12 @@ pub(crate) fn options(args: &EvaluateArgs) -> Options {
         },
         seed: args.seed,
         max_tokens: args.max_tokens,
+        sampling: args.sample.samples.map(|samples| Sampling {
+            samples,
+            temperature: args.sample.temperature.unwrap_or(TEMPERATURE),
+            top_p: args.sample.top_p.unwrap_or(1.0),
+        }),
+        hints: args.sample.hints,
     }
 }
 
@@ -192,7 +222,12 @@ fn described(args: &EvaluateArgs) -> Map<String, Json> {
         "exemplars": options(args).exemplars,
         "seed": args.seed,
         "max_tokens": args.max_tokens,
-        "temperature": 0,
+        "temperature": options(args).sampling.map_or(0.0, |sampling| sampling.temperature),
+        "samples": args.sample.samples,
+        "top_p": options(args).sampling.map(|sampling| sampling.top_p),
+        "reward_models": args.sample.reward_model,
+        "rate_steps": args.sample.rate_steps,
+        "hints": args.sample.hints,
     }) else {
         return Map::new();
     };

@@ -203,7 +203,15 @@ mod tests {
     use super::*;
 
     fn one_shot() -> Resolved {
-        Resolved { chat: false, few_shot: 1, exemplars: Exemplars::Turns, seed: 0, max_tokens: 4 }
+        Resolved {
+            chat: false,
+            few_shot: 1,
+            exemplars: Exemplars::Turns,
+            seed: 0,
+            max_tokens: 4,
+            sampling: None,
+            hints: None,
+        }
     }
 
     fn task(source: &str) -> Task {

@@ -8,6 +8,7 @@ mod gates;
 mod load;
 mod pace;
 mod programs;
+mod raters;
 mod store;
 mod summary;
 mod text_table;
@@ -20,6 +21,7 @@ pub(crate) use gates::{GateRow, Gates, Margins, NOT_PASSED, check_margin, read_m
 pub(crate) use load::{Loaded, evaluated_tasks, is_evaluation, load};
 pub(crate) use pace::Pace;
 pub(crate) use programs::Programs;
+pub(crate) use raters::RewardRater;
 pub(crate) use store::Store;
 pub(crate) use summary::{objections, summary};
 pub(crate) use text_table::text_table;

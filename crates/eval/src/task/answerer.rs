@@ -48,14 +48,29 @@ impl Context {
     }
 }
 
+/// How an answer is drawn that is not the likeliest.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Draw {
+    pub temperature: f32,
+    pub top_p: f32,
+    /// The same draw of the same request gives the same answer.
+    pub seed: u64,
+}
+
 /// What is asked for one item.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
     /// The log-likelihood of each continuation after its context; one context alone belongs to all.
     Choices { contexts: Vec<Context>, continuations: Vec<String> },
-    /// The likeliest text after a context, a token at a time.
-    Generate { context: Context, stop: Vec<String>, max_tokens: usize },
+    /// The likeliest text after a context, a token at a time, or one that is drawn.
+    Generate {
+        context: Context,
+        stop: Vec<String>,
+        max_tokens: usize,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        draw: Option<Draw>,
+    },
     /// The log-likelihood of a whole text.
     Text { text: String },
 }
@@ -132,4 +147,10 @@ pub struct Verdict {
 pub trait CodeRunner {
     /// Runs a whole program with its tests: it passes if it ends without an error. An error is the runner's own.
     fn run(&mut self, program: &str) -> Result<Verdict, Failure>;
+}
+
+/// Says how good answers are, without knowing the right ones: a reward model.
+pub trait Rater {
+    /// A number for each answer to what stands before it; more is better.
+    fn rate(&mut self, answers: &[(&Context, &str)]) -> Result<Vec<f64>, Failure>;
 }

@@ -7,9 +7,10 @@ use serde_json::{Value as Json, json};
 use super::exemplars::Pool;
 use super::scored::rung_name;
 use super::{
-    Answerer, CodeRunner, Context, Failure, FailureKind, Item, Reply, Request, Resolved, Scored, Task, TaskError,
-    summarise,
+    Answerer, CodeRunner, Context, Draw, Failure, FailureKind, Item, Rater, Reply, Request, Resolved, Sampling, Scored,
+    Task, TaskError, samples, summarise,
 };
+use crate::aggregation::hints::{self, Next};
 use crate::results::{self, TaskResult};
 
 /// What a task is asked with.
@@ -30,39 +31,57 @@ impl Asked<'_> {
         self.items.iter().map(|item| self.task.request(item, &exemplars, &self.resolved)).collect()
     }
 
+    /// How many answers each item has.
+    pub fn samples(&self) -> usize {
+        self.resolved.sampling.map_or(1, |sampling| sampling.samples)
+    }
+
     /// Asks all items and judges the replies: the task's figures, without the time, and its items in their order. `progress`
-    /// hears how many items have come to their end and how many of them without a reply. An item without a reply, for
-    /// whatever reason, is an item with an error.
+    /// hears how many answers have come to their end and how many of them without a reply. An item without a reply, for
+    /// whatever reason, is an item with an error. Where items have several answers, a rater is asked about them.
     pub fn evaluate(
         &self,
         answerer: &mut dyn Answerer,
         mut runner: Option<&mut (dyn CodeRunner + '_)>,
+        rater: Option<&mut (dyn Rater + '_)>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<(TaskResult, Vec<results::Item>), TaskError> {
-        let mut requests = self.requests()?;
-        let mut scored: Vec<Option<Scored>> = self.items.iter().map(|_| None).collect();
-        let mut said: Vec<Vec<String>> = vec![Vec::new(); self.items.len()];
+        let copies = self.samples();
+        let mut requests = drawn(self.requests()?, self.resolved.sampling, self.resolved.seed);
+        let first = requests.clone();
+        let item_of = |place: usize| &self.items[place / copies];
+        let mut scored: Vec<Option<Scored>> = requests.iter().map(|_| None).collect();
+        let mut said: Vec<Vec<String>> = vec![Vec::new(); requests.len()];
+        let mut found: Vec<Vec<Option<String>>> = vec![Vec::new(); requests.len()];
         let (mut ended, mut failed) = (0, 0);
-        let mut open: Vec<usize> = (0..self.items.len()).collect();
+        let mut open: Vec<usize> = (0..requests.len()).collect();
         while !open.is_empty() {
             let asked: Vec<Request> = open.iter().map(|&place| requests[place].clone()).collect();
             let mut replies: Vec<Option<Result<Reply, Failure>>> = open.iter().map(|_| None).collect();
             let mut next = Vec::new();
             let mut take = |index: usize, reply: Result<Reply, Failure>| {
                 let (Some(&place), Some(slot)) = (open.get(index), replies.get_mut(index)) else { return };
-                let item = &self.items[place];
                 *slot = Some(reply.clone());
                 if let Ok(Reply::Answer(answer)) = &reply
                     && let Some(following) =
-                        self.task.next_turn(item, &requests[place], &answer.text, said[place].len() + 1)
+                        self.task.next_turn(item_of(place), &requests[place], &answer.text, said[place].len() + 1)
                 {
                     said[place].push(answer.text.clone());
                     next.push((place, following));
                     return;
                 }
+                let mut judged = self.task.score(item_of(place), &reply, runner.as_deref_mut());
+                if let (Some(most), Ok(_)) = (self.resolved.hints, &reply) {
+                    found[place].push(judged.extracted.clone());
+                    if let Next::Ask(hint) = hints::next(&found[place], most) {
+                        said[place].push(judged.answer.clone());
+                        next.push((place, Task::hinted(&first[place], &hint)));
+                        return;
+                    }
+                    judged.details.insert("asked".into(), json!(found[place].len()));
+                }
                 failed += usize::from(reply.is_err());
                 ended += 1;
-                let mut judged = self.task.score(item, &reply, runner.as_deref_mut());
                 let earlier = std::mem::take(&mut said[place]);
                 if !earlier.is_empty() {
                     judged.details.insert("earlier_answers".into(), json!(earlier));
@@ -78,7 +97,7 @@ impl Asked<'_> {
             for index in 0..asked.len() {
                 if replies[index].is_none() {
                     let place = open[index];
-                    scored[place] = Some(self.task.score(&self.items[place], &Err(missing.clone()), None));
+                    scored[place] = Some(self.task.score(item_of(place), &Err(missing.clone()), None));
                     ended += 1;
                     failed += 1;
                     progress(ended, failed);
@@ -90,17 +109,59 @@ impl Asked<'_> {
                 requests[place] = request;
             }
         }
-        let judged: Vec<(&Item, &Request, &Scored)> = self
-            .items
-            .iter()
-            .zip(&requests)
-            .zip(&scored)
-            .filter_map(|((item, request), scored)| Some((item, request, scored.as_ref()?)))
-            .collect();
-        let lines: Vec<(&Item, &Scored)> = judged.iter().map(|(item, _, scored)| (*item, *scored)).collect();
-        let figures = summarise(self.task, &lines);
-        Ok((figures, judged.iter().map(|(item, request, scored)| line(self.task, item, request, scored)).collect()))
+        // Each has been answered or has failed.
+        let scored: Vec<Scored> = scored.into_iter().flatten().collect();
+        let scored = if copies > 1 { self.combined(&requests, &scored, rater)? } else { scored };
+        let lines: Vec<(&Item, &Scored)> = self.items.iter().zip(&scored).collect();
+        let mut figures = summarise(self.task, &lines);
+        if copies > 1 {
+            figures.metric = samples::metric(&self.task.definition.score, copies);
+        }
+        let requests = requests.iter().step_by(copies);
+        let lines = lines.iter().zip(requests).map(|((item, scored), request)| line(self.task, item, request, scored));
+        Ok((figures, lines.collect()))
     }
+
+    /// The answers of each item as one.
+    fn combined(
+        &self,
+        requests: &[Request],
+        scored: &[Scored],
+        rater: Option<&mut (dyn Rater + '_)>,
+    ) -> Result<Vec<Scored>, TaskError> {
+        let contexts = requests.iter().filter_map(|request| match request {
+            Request::Generate { context, .. } => Some(context),
+            Request::Choices { .. } | Request::Text { .. } => None,
+        });
+        let answers: Vec<(&Context, &str)> =
+            contexts.zip(scored).map(|(context, scored)| (context, scored.answer.as_str())).collect();
+        let ratings = rater.map(|rater| rater.rate(&answers)).transpose();
+        let ratings = ratings.map_err(|failure| {
+            self.task
+                .wrong(failure.message, "the answers are kept: run the same command with another rater, or with none")
+        })?;
+        let copies = self.samples();
+        let of = |(place, samples): (usize, &[Scored])| {
+            let ratings = ratings.as_ref().map(|all| &all[place * copies..][..samples.len()]);
+            samples::combine(&self.task.definition.score, samples, ratings)
+        };
+        Ok(scored.chunks(copies).enumerate().map(of).collect())
+    }
+}
+
+/// Each request as often as it is to be answered, each time with a draw of its own.
+fn drawn(requests: Vec<Request>, sampling: Option<Sampling>, seed: u64) -> Vec<Request> {
+    let Some(Sampling { samples, temperature, top_p }) = sampling else { return requests };
+    let copies = |request: Request| {
+        (0..samples as u64).map(move |number| {
+            let mut request = request.clone();
+            if let Request::Generate { draw, .. } = &mut request {
+                *draw = Some(Draw { temperature, top_p, seed: seed.wrapping_mul(1_000_003).wrapping_add(number) });
+            }
+            request
+        })
+    };
+    requests.into_iter().flat_map(copies).collect()
 }
 
 /// An item as `items/TASK.jsonl` holds it.

@@ -20,12 +20,14 @@ mod item;
 mod likelihood;
 mod prompt;
 mod retrieval;
+mod samples;
 mod scored;
 mod summarise;
 mod template;
 
 pub use answerer::{
-    Answer, Answerer, CodeRunner, Context, Failure, FailureKind, Likelihood, Reply, Request, Speaker, Turn, Verdict,
+    Answer, Answerer, CodeRunner, Context, Draw, Failure, FailureKind, Likelihood, Rater, Reply, Request, Speaker,
+    Turn, Verdict,
 };
 pub use builtin::{builtin, builtin_names};
 pub use definition::{
@@ -34,7 +36,7 @@ pub use definition::{
 pub use error::TaskError;
 pub use evaluate::Asked;
 pub use item::{Item, Row};
-pub use prompt::{Exemplars, Options, Resolved};
+pub use prompt::{Exemplars, Options, Resolved, Sampling};
 pub use retrieval::Retrieval;
 pub use scored::Scored;
 pub use summarise::summarise;

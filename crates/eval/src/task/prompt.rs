@@ -19,8 +19,16 @@ pub enum Exemplars {
     OneTurn,
 }
 
+/// Several answers to each item, of tasks whose answers are read or run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sampling {
+    pub samples: usize,
+    pub temperature: f32,
+    pub top_p: f32,
+}
+
 /// What a run may change about a task; all of it is written beside the figures.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Options {
     /// Exemplars before each item; the task's own number if left out.
     pub few_shot: Option<usize>,
@@ -30,10 +38,14 @@ pub struct Options {
     pub seed: u64,
     /// Tokens of an answer at most; the task's own if left out.
     pub max_tokens: Option<usize>,
+    /// The likeliest answer alone if left out.
+    pub sampling: Option<Sampling>,
+    /// Most times that a question is asked, each with the answers so far as hints; once if left out.
+    pub hints: Option<usize>,
 }
 
 /// Options with nothing left open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Resolved {
     pub chat: bool,
     pub few_shot: usize,
@@ -41,6 +53,10 @@ pub struct Resolved {
     pub seed: u64,
     /// 0 where nothing is generated.
     pub max_tokens: usize,
+    /// Only of tasks for which several answers mean something.
+    pub sampling: Option<Sampling>,
+    /// As above, of tasks whose answers are read.
+    pub hints: Option<usize>,
 }
 
 impl Task {
@@ -70,6 +86,10 @@ impl Task {
             exemplars: options.exemplars,
             seed: options.seed,
             max_tokens: self.definition.score.limits().map_or(0, |(limit, _)| options.max_tokens.unwrap_or(limit)),
+            sampling: options
+                .sampling
+                .filter(|_| matches!(self.definition.score, Scoring::Generation { .. } | Scoring::Program { .. })),
+            hints: options.hints.filter(|_| matches!(self.definition.score, Scoring::Generation { .. })),
         })
     }
 
@@ -82,7 +102,12 @@ impl Task {
             let stop = if resolved.chat { Vec::new() } else { stop.to_vec() };
             let first = item.texts("turns").and_then(|turns| turns.into_iter().next());
             let turn: Vec<(&str, Json)> = first.map(|turn| ("turn", json!(turn))).into_iter().collect();
-            return Ok(Request::Generate { context: context(&turn)?, stop, max_tokens: resolved.max_tokens });
+            return Ok(Request::Generate {
+                context: context(&turn)?,
+                stop,
+                max_tokens: resolved.max_tokens,
+                draw: None,
+            });
         }
         if matches!(score, Scoring::Perplexity {}) {
             return Ok(Request::Text { text: item.text("text").unwrap_or_default() });
@@ -105,7 +130,7 @@ impl Task {
 
     /// What follows an answer of the model to turn `number - 1`, where the item has as many turns.
     pub(super) fn next_turn(&self, item: &Item, asked: &Request, answer: &str, number: usize) -> Option<Request> {
-        let Request::Generate { context, stop, max_tokens } = asked else { return None };
+        let Request::Generate { context, stop, max_tokens, draw } = asked else { return None };
         let turn = item.texts("turns")?.into_iter().nth(number)?;
         let question = self.render(ITEM, &item.fields, &[("turn", json!(turn))]).ok()?;
         let separator = &self.definition.prompt.separator;
@@ -118,7 +143,25 @@ impl Task {
                 Context::Chat(turns)
             }
         };
-        Some(Request::Generate { context, stop: stop.clone(), max_tokens: *max_tokens })
+        Some(Request::Generate { context, stop: stop.clone(), max_tokens: *max_tokens, draw: *draw })
+    }
+
+    /// A request once more, with a hint at the end of its question: before a last line that only asks for the answer.
+    pub(super) fn hinted(asked: &Request, hint: &str) -> Request {
+        let behind = |text: &str| match text.rsplit_once('\n') {
+            Some((question, cue)) if cue.ends_with(':') => format!("{question}{hint}\n{cue}"),
+            _ => format!("{text}{hint}"),
+        };
+        let mut request = asked.clone();
+        if let Request::Generate { context, .. } = &mut request {
+            match context {
+                Context::Text(text) => *text = behind(text),
+                Context::Chat(turns) => {
+                    turns.iter_mut().rev().take(1).for_each(|turn| turn.content = behind(&turn.content))
+                }
+            }
+        }
+        request
     }
 
     /// Whether each choice has a context of its own.

@@ -18,7 +18,7 @@ fn shown(request: &Request) -> String {
                 writeln!(text, "→ «{continuation}»").unwrap();
             }
         }
-        Request::Generate { context, stop, max_tokens } => {
+        Request::Generate { context, stop, max_tokens, .. } => {
             writeln!(text, "«{}»\nup to {max_tokens} tokens, {stop:?}", context.shown()).unwrap();
         }
         Request::Text { text: whole } => writeln!(text, "«{whole}»").unwrap(),

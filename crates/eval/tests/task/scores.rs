@@ -1,7 +1,11 @@
 //! Replies whose scores were worked out by hand.
 
 use camelid_eval::results::{Item, Status, TaskResult};
-use camelid_eval::task::{Answer, Answerer, CodeRunner, Failure, FailureKind, Likelihood, Reply, Request, Verdict};
+use camelid_eval::task::{
+    Answer, Answerer, CodeRunner, Context, Draw, Failure, FailureKind, Likelihood, Options, Rater, Reply, Request,
+    Sampling, Verdict,
+};
+use serde_json::json;
 
 use super::Written;
 
@@ -45,7 +49,7 @@ fn score_with(
     replies: Vec<Result<Reply, Failure>>,
     runner: Option<&mut dyn CodeRunner>,
 ) -> (TaskResult, Vec<Item>) {
-    written.asked(false).evaluate(&mut Script(replies), runner, &mut |_, _| ()).unwrap()
+    written.asked(false).evaluate(&mut Script(replies), runner, None, &mut |_, _| ()).unwrap()
 }
 
 /// A task's one item several times.
@@ -185,8 +189,107 @@ impl Answerer for Echo {
 #[test]
 fn later_turns_see_the_answers_to_earlier_ones() {
     let (written, mut echo) = (Written::of("mt-bench"), Echo(Vec::new()));
-    let (_, items) = written.asked(true).evaluate(&mut echo, None, &mut |_, _| ()).unwrap();
+    let (_, items) = written.asked(true).evaluate(&mut echo, None, None, &mut |_, _| ()).unwrap();
     assert_eq!(echo.0[1], "[user]\nWrite a line.\n\n[assistant]\nanswer 1\n\n[user]\nNow a shorter one.");
     assert_eq!(items[0].answer, "answer 2");
     assert_eq!(items[0].details["earlier_answers"], serde_json::json!(["answer 1"]));
+}
+
+/// Remembers what it was asked and answers in turn.
+struct Remembering {
+    replies: Vec<Result<Reply, Failure>>,
+    asked: Vec<Request>,
+}
+
+impl Answerer for Remembering {
+    fn answer(
+        &mut self,
+        requests: &[Request],
+        done: &mut dyn FnMut(usize, Result<Reply, Failure>),
+    ) -> Result<(), Failure> {
+        self.asked.extend_from_slice(requests);
+        (0..requests.len()).for_each(|place| done(place, self.replies.remove(0)));
+        Ok(())
+    }
+}
+
+/// Trusts short answers.
+struct Brevity;
+
+impl Rater for Brevity {
+    fn rate(&mut self, answers: &[(&Context, &str)]) -> Result<Vec<f64>, Failure> {
+        assert!(answers.iter().all(|(context, _)| !context.shown().is_empty()));
+        Ok(answers.iter().map(|(_, answer)| -(answer.len() as f64)).collect())
+    }
+}
+
+#[test]
+fn samples_vote_and_raters_choose() {
+    let written = several("gsm8k", 2);
+    let mut asked = written.asked(false);
+    let sampling = Sampling { samples: 3, temperature: 0.7, top_p: 0.9 };
+    asked.resolved.sampling = Some(sampling);
+    // Five is right. The first item's vote is, though its shortest answer is not; of the second, one answer in three is right.
+    let said = [
+        "#### 6",
+        "it is five, so\n#### 5",
+        "two and three\n#### 5",
+        "#### 5",
+        "so and so\n#### 7",
+        "as before\n#### 7",
+    ];
+    let replies = said.into_iter().map(says).collect();
+    let mut model = Remembering { replies, asked: Vec::new() };
+    let mut heard = 0;
+    let (result, items) = asked.evaluate(&mut model, None, Some(&mut Brevity), &mut |ended, _| heard = ended).unwrap();
+    assert_eq!((result.metric.as_str(), result.n, result.value, heard), ("maj@3", 2, Some(0.5), 6));
+    let figure = |name: &str| result.secondary.iter().find(|figure| figure.metric == name).unwrap().value;
+    assert!((figure("pass@1") - 0.5).abs() < 1e-12 && figure("pass@n") == 1.0);
+    assert_eq!(figure("best_of_n"), 0.5);
+    assert_eq!((items[0].extracted.as_str(), items[0].score), (Some("5"), Some(1.0)));
+    assert_eq!(items[1].details["samples"][0]["answer"], "#### 5");
+    // The draws of an item differ, and are those of the next item.
+    let draw = |request: &Request| match request {
+        Request::Generate { draw, .. } => *draw,
+        Request::Choices { .. } | Request::Text { .. } => None,
+    };
+    let draws: Vec<Draw> = model.asked.iter().filter_map(draw).collect();
+    assert_eq!(draws.len(), 6);
+    assert!(draws[0] != draws[1] && draws[1] != draws[2] && draws[..3] == draws[3..]);
+    assert_eq!((draws[0].temperature, draws[0].top_p), (0.7, 0.9));
+}
+
+#[test]
+fn several_answers_mean_nothing_to_likelihoods() {
+    let options = Options {
+        sampling: Some(Sampling { samples: 3, temperature: 0.7, top_p: 1.0 }),
+        hints: Some(3),
+        ..Options::default()
+    };
+    let likelihoods = Written::of("arc-easy").task.resolve(&options, false).unwrap();
+    assert_eq!((likelihoods.sampling, likelihoods.hints), (None, None));
+    let programs = Written::of("humaneval").task.resolve(&options, false).unwrap();
+    assert_eq!((programs.sampling, programs.hints), (options.sampling, None));
+}
+
+#[test]
+fn hints_are_given_until_two_answers_agree() {
+    let written = Written::of("gsm8k");
+    let mut asked = written.asked(false);
+    asked.resolved.hints = Some(4);
+    let mut model = Remembering { replies: vec![says("#### 6"), says("#### 5"), says("#### 5")], asked: Vec::new() };
+    let (result, items) = asked.evaluate(&mut model, None, None, &mut |_, _| ()).unwrap();
+    assert_eq!((result.value, model.asked.len()), (Some(1.0), 3));
+    let shown = |request: &Request| match request {
+        Request::Generate { context, .. } => context.shown(),
+        Request::Choices { .. } | Request::Text { .. } => String::new(),
+    };
+    let [first, second, third] = [0, 1, 2].map(|place| shown(&model.asked[place]));
+    let question = first.strip_suffix("\nAnswer:").unwrap();
+    assert_eq!(second, format!("{question} (Hint: The answer is near to 6).\nAnswer:"));
+    assert_eq!(third, format!("{question} (Hint: The answer is near to 6, 5).\nAnswer:"));
+    assert_eq!(
+        (&items[0].details["asked"], items[0].details["earlier_answers"].as_array().unwrap().len()),
+        (&json!(3), 2)
+    );
 }

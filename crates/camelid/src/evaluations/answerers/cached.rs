@@ -93,8 +93,12 @@ mod tests {
     }
 
     fn requests() -> Vec<Request> {
-        let request =
-            |text: &str| Request::Generate { context: Context::Text(text.into()), stop: Vec::new(), max_tokens: 4 };
+        let request = |text: &str| Request::Generate {
+            context: Context::Text(text.into()),
+            stop: Vec::new(),
+            max_tokens: 4,
+            draw: None,
+        };
         vec![request("a"), request("b"), request("c")]
     }
 

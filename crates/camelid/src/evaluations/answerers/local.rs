@@ -1,4 +1,4 @@
-use camelid_eval::task::{Answer, Answerer, Context, Failure, FailureKind, Likelihood, Reply, Request};
+use camelid_eval::task::{Answer, Answerer, Context, Draw, Failure, FailureKind, Likelihood, Reply, Request};
 use camelid_generate::engine::{Limits, answer_each};
 use camelid_generate::{Finish, Sampling, StopRules};
 use camelid_kernels::Cpu;
@@ -153,7 +153,7 @@ impl Local {
     ) -> Result<(), Failure> {
         let (mut asked, mut owners, mut longest) = (Vec::new(), Vec::new(), 0);
         for &place in places {
-            let Request::Generate { context, stop, max_tokens } = &requests[place] else { continue };
+            let Request::Generate { context, stop, max_tokens, draw } = &requests[place] else { continue };
             let prompt = match self.shown(context) {
                 Ok(shown) => self.text.encode_prompt(&shown),
                 Err(failure) => {
@@ -174,7 +174,7 @@ impl Local {
                 prompt,
                 samples: 1,
                 max_tokens,
-                sampling: Sampling::greedy(),
+                sampling: draw.map_or_else(Sampling::greedy, sampling),
                 stop: StopRules { strings: stop.clone(), ..StopRules::default() },
                 choices: Vec::new(),
                 top_log_probs: 0,
@@ -203,6 +203,10 @@ impl Local {
     pub(crate) fn positions(&self) -> usize {
         self.engine.max_positions()
     }
+}
+
+fn sampling(draw: Draw) -> Sampling {
+    Sampling { temperature: draw.temperature, top_p: draw.top_p, ..Sampling::plain(draw.seed) }
 }
 
 /// The likelihoods of choices, or of a text the one of all its windows.

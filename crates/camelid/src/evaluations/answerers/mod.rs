@@ -15,7 +15,7 @@ pub(crate) use stoppable::Stoppable;
 use camelid_eval::task::{Speaker, Turn};
 use camelid_records::{Message, Role};
 
-fn message(turn: &Turn) -> Message {
+pub(super) fn message(turn: &Turn) -> Message {
     let role = match turn.role {
         Speaker::System => Role::System,
         Speaker::User => Role::User,

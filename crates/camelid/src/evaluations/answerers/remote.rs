@@ -36,7 +36,7 @@ impl Remote {
     fn generate_all(&self, requests: &[Request], done: &mut dyn FnMut(usize, Result<Reply, Failure>)) {
         let (mut prompts, mut owners) = (Vec::new(), Vec::new());
         for (place, request) in requests.iter().enumerate() {
-            let Request::Generate { context, stop, max_tokens } = request else { continue };
+            let Request::Generate { context, stop, max_tokens, draw } = request else { continue };
             let input = match context {
                 Context::Text(text) => Input::Text(text.clone()),
                 Context::Chat(turns) => Input::Chat {
@@ -47,7 +47,9 @@ impl Remote {
             };
             let decoding = Decoding {
                 max_tokens: Some(*max_tokens),
-                temperature: Some(0.0),
+                temperature: Some(draw.map_or(0.0, |draw| draw.temperature)),
+                top_p: draw.map(|draw| draw.top_p),
+                seed: draw.map(|draw| draw.seed),
                 stop: stop.clone(),
                 ..Decoding::default()
             };

@@ -54,6 +54,7 @@ mod tests {
             context: Context::Text(text.to_string()),
             stop: Vec::new(),
             max_tokens: 1,
+            draw: None,
         };
         let requests: Vec<Request> = (0..300).map(request).collect();
         let stop = AtomicBool::new(false);
