@@ -56,7 +56,7 @@ impl RewardRater {
             let steps = steps(&answer, SEPARATOR).into_iter().map(|step| step.text.to_owned()).collect();
             Stepwise { messages, prompt, steps, labels: Vec::new(), provenance }.prefixes()
         } else if messages.is_empty() {
-            vec![Record::Completion { prompt, completion: answer.into(), provenance }]
+            vec![Record::Completion { prompt, completion: answer, provenance }]
         } else {
             let messages = messages.into_iter().chain([Message::new(Role::Assistant, answer)]).collect();
             vec![Record::Conversation(Conversation {

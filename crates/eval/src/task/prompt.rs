@@ -157,7 +157,9 @@ impl Task {
             match context {
                 Context::Text(text) => *text = behind(text),
                 Context::Chat(turns) => {
-                    turns.iter_mut().rev().take(1).for_each(|turn| turn.content = behind(&turn.content))
+                    if let Some(turn) = turns.last_mut() {
+                        turn.content = behind(&turn.content);
+                    }
                 }
             }
         }
