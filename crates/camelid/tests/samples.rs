@@ -5,7 +5,7 @@ mod support;
 use serde_json::{Value as Json, json};
 use support::Workshop;
 
-const TASK: &str = r##"
+const TASK: &str = r#"
 name = "digits"
 version = 1
 title = "A number that the question holds"
@@ -25,7 +25,7 @@ format = "auto"
 kind = "generation"
 extract = "number"
 max_tokens = 6
-"##;
+"#;
 
 fn workshop() -> Workshop {
     let workshop = Workshop::new();
