@@ -39,7 +39,7 @@ def read(data, name):
     text = (gzip.open(path) if path.suffix == ".gz" else open(path, "rb")).read().decode()
     if name.endswith(".csv"):
         return list(csv.DictReader(io.StringIO(text, newline="")))
-    return json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.splitlines() if line.strip()]
+    return json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.split("\n") if line.strip()]
 
 
 def spread(rows, limit):
@@ -323,7 +323,7 @@ def main():
         for task in tasks:
             workshop = Workshop(folder / task, arguments.data, arguments.limit)
             names = workshop.prepare(task)
-            shots = ["--shots", str(PLAIN[task][3])] if task in PLAIN else []
+            shots = ["--shots", str(PLAIN[task][3])] if task in PLAIN and PLAIN[task][4] else []
             extra = ["--compute", "f32", *shots, *threads]
             items, ours = camelid(arguments.camelid, workshop, task, folder / task / "evaluation", extra)
             samples, theirs = harness(model, workshop, names, arguments.batch)

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod evaluations;
+pub(crate) mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
