@@ -199,11 +199,13 @@ impl Drawing<'_> {
             .with_theme(theme())
             .with_x_label(plain(&self.x.label))
             .with_y_label(plain(&self.y.label))
-            .with_x_label_overlap(AxisLabelOverlap::Thin)
             .with_y_tick_format(y_format);
-        if !matches!(marks, Marks::Bars(_) | Marks::Groups { .. }) {
-            layout = layout.with_x_tick_format(x_format);
-        }
+        // Numbers may be left out where there is no room, names may not.
+        layout = if matches!(marks, Marks::Bars(_) | Marks::Groups { .. }) {
+            layout.with_x_label_overlap(AxisLabelOverlap::Stagger)
+        } else {
+            layout.with_x_label_overlap(AxisLabelOverlap::Thin).with_x_tick_format(x_format)
+        };
         if self.x.scale == Scale::Logarithmic {
             layout = layout.with_log_x();
         }

@@ -70,11 +70,13 @@ fn table(results: &Results<'_>) -> Table {
 fn section(results: &Results<'_>, figure: &FigureSpec) -> Section {
     let variants = || results.spec.variant.iter().enumerate();
     let place = |x: f64, y: f64| (figure.x_scale.place(x), figure.y_scale.place(y));
+    let is_drawn = |x: f64| figure.x_most.is_none_or(|most| x <= most);
     let mut series = Vec::new();
     let mut fitted = Vec::new();
     for (index, variant) in variants() {
         let runs = results.curves(index, figure);
-        let points = results.mean_curve(index, figure).into_iter().map(|mean| {
+        let means = results.mean_curve(index, figure).into_iter().filter(|mean| is_drawn(mean.x));
+        let points = means.map(|mean| {
             let (x, y) = place(mean.x, mean.y.mean);
             let point = Point::new(x, y);
             match mean.y.interval() {
@@ -85,11 +87,13 @@ fn section(results: &Results<'_>, figure: &FigureSpec) -> Section {
         let mut curve =
             Series::new(&variant.name, points.collect()).with_stroke(Stroke::Marked).with_whiskers(Whiskers::Bars);
         if runs.len() > 1 {
-            curve = curve.with_runs(runs.iter().map(|run| run.iter().map(|at| place(at.x, at.y)).collect()).collect());
+            let drawn =
+                runs.iter().map(|run| run.iter().filter(|at| is_drawn(at.x)).map(|at| place(at.x, at.y)).collect());
+            curve = curve.with_runs(drawn.collect());
         }
         series.push(curve);
         if figure.laws {
-            let farthest = runs.iter().flatten().map(|at| at.x).fold(0.0, f64::max);
+            let farthest = runs.iter().flatten().map(|at| at.x).filter(|x| is_drawn(*x)).fold(0.0, f64::max);
             let best = results
                 .laws(index, figure)
                 .into_iter()
@@ -106,9 +110,11 @@ fn section(results: &Results<'_>, figure: &FigureSpec) -> Section {
     if figure.curve == Some(Curve::BestOfNKl) && low <= high {
         series.push(best_of_n_kl(low, high));
     }
+    let beyond = figure.x_most.map(|most| format!(" What lies beyond {} of {most} is not drawn.", figure.x));
     let caption =
         "Each point is the mean over seeds of one evaluation, with the interval of y; thin lines are single runs."
-            .into();
+            .to_owned()
+            + &beyond.unwrap_or_default();
     let x = Axis { label: figure.x_scale.label(&figure.x), scale: figure.x_scale.scale() };
     let y = Axis { label: figure.y_scale.label(&figure.y), scale: figure.y_scale.scale() };
     let drawn = Figure { title: figure.title.clone(), caption, x, y, marks: Marks::Series(series) };
@@ -269,5 +275,18 @@ curve = "best-of-n-kl"
         let (measured, fitted) = (series[0].points[9].y, series[2].points.last().unwrap().y);
         assert!((measured - fitted).abs() < 1e-9, "{measured} {fitted}");
         assert!(page.html().unwrap().contains("Laws of over-optimisation"));
+    }
+
+    #[test]
+    fn what_lies_beyond_a_figure_is_said_to() {
+        let mut spec: SweepSpec = toml::from_str(SWEEP).unwrap();
+        spec.figure[0].x_most = Some(10.0);
+        let page = page(&Results { spec: &spec, runs: vec![vec![run(0), run(1)], Vec::new()] });
+        let Block::Figure(figure) = &page.sections[1].blocks[0] else { panic!() };
+        let Marks::Series(series) = &figure.marks else { panic!() };
+        // KL 0, 2, 4, 6, 8 and 10 of up to 18; the law ends there too.
+        assert_eq!(series[0].points.len(), 6);
+        assert!((series[2].points.last().unwrap().x - 10_f64.sqrt()).abs() < 1e-12);
+        assert!(figure.caption.ends_with("What lies beyond eval_kl of 10 is not drawn."), "{}", figure.caption);
     }
 }

@@ -66,6 +66,8 @@ pub(crate) struct FigureSpec {
     pub(crate) y_better: BetterSpec,
     /// A point worse than what counts: with it, the frontier's hypervolume is measured.
     pub(crate) reference: Option<[f64; 2]>,
+    /// Draw nothing beyond this x; what is measured there counts all the same.
+    pub(crate) x_most: Option<f64>,
     /// Fit the laws of over-optimisation, with `x` a KL and `y` the gold reward.
     #[serde(default)]
     pub(crate) laws: bool,
@@ -185,6 +187,9 @@ fn check(place: &str, spec: &SweepSpec) -> Result<(), RecipeError> {
     for figure in &spec.figure {
         if figure.reference.is_some_and(|[x, y]| !(x.is_finite() && y.is_finite())) {
             return error(format!("the `reference` of {:?} is not finite", figure.title), "name two numbers");
+        }
+        if figure.x_most.is_some_and(|most| !most.is_finite()) {
+            return error(format!("`x_most` of {:?} is not finite", figure.title), "name a number, or leave it out");
         }
     }
     Ok(())
