@@ -81,9 +81,11 @@ fn failures_are_counted_by_kind_and_asked_again() {
         7 if busy.fetch_add(1, Ordering::SeqCst) == 0 => (503, String::new()),
         number => said(&number.to_string()),
     });
-    let output = workshop.run(&evaluate(&server, "2"));
+    let output = workshop.run(&[&evaluate(&server, "2")[..], &["--price", "1000000,2000000"]].concat());
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "{told}");
+    // One token each of prompt and answer, of five answers.
+    assert!(told.contains("1 attempts were repeated; 5 prompt and 5 answer tokens cost 15.0000"), "{told}");
     let result: Json = serde_json::from_slice(&output.stdout).unwrap();
     let task = &result["tasks"][0];
     let counts = ["n", "parsed", "empty", "truncated", "errors"].map(|name| task[name].as_u64().unwrap());

@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::{Action, ActionKind, Evaluated, Finish, Setting};
-use crate::cli::{ComputeChoice, EvaluateArgs, ExemplarChoice, MachineArgs, SampleArgs, WeightArgs, WeightChoice};
+use crate::cli::{
+    ComputeChoice, EvaluateArgs, ExemplarChoice, MachineArgs, SampleArgs, ServerArgs, WeightArgs, WeightChoice,
+};
 use crate::commands::evaluate::{data_of, evaluate, open_tasks, options};
 use crate::evaluations::{is_evaluation, load, objections, summary, task_paths};
 use crate::recipe::{Plan, RecipeError};
@@ -180,8 +182,7 @@ impl Eval {
             exemplars: ExemplarChoice::Turns,
             seed: 0,
             max_tokens: self.max_tokens,
-            server: None,
-            concurrency: 1,
+            remote: ServerArgs::none(),
             context: None,
             batch: self.batch,
             batch_tokens: self.batch_tokens,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{MachineArgs, WeightArgs};
+use super::{MachineArgs, ServerArgs, WeightArgs};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -54,13 +54,8 @@ pub(crate) struct EvaluateArgs {
     /// Most tokens of one answer; each task's own number when left out
     #[arg(long)]
     pub(crate) max_tokens: Option<usize>,
-    /// Ask the OpenAI-compatible server at this address, up to and with its /v1, instead of loading the model; its key is read from
-    /// `OPENAI_API_KEY`
-    #[arg(long, value_name = "URL")]
-    pub(crate) server: Option<String>,
-    /// Requests that the server is asked at once
-    #[arg(long, default_value_t = 32)]
-    pub(crate) concurrency: usize,
+    #[command(flatten)]
+    pub(crate) remote: ServerArgs,
     /// Tokens of prompt and answer together at most; what the model was made for when left out
     #[arg(long)]
     pub(crate) context: Option<usize>,

@@ -6,7 +6,7 @@ use camelid_model::WeightType;
 use camelid_records::Format;
 use clap::{Args, ValueEnum};
 
-use super::MachineArgs;
+use super::{MachineArgs, ServerArgs};
 
 /// Decoding parameters shared by commands that sample.
 #[derive(Args, Clone, Debug)]
@@ -156,13 +156,8 @@ pub(crate) struct GenerateArgs {
     /// Answers to each prompt
     #[arg(long, short = 'n', default_value_t = 1)]
     pub(crate) samples: usize,
-    /// Ask the OpenAI-compatible server at this address, up to and with its /v1, instead of loading the model; its key is read from
-    /// `OPENAI_API_KEY`
-    #[arg(long)]
-    pub(crate) server: Option<String>,
-    /// Requests that the server is asked at once
-    #[arg(long, default_value_t = 32)]
-    pub(crate) concurrency: usize,
+    #[command(flatten)]
+    pub(crate) remote: ServerArgs,
     /// Keep answers in this file and ask each question only once, whatever run asks it
     #[arg(long)]
     pub(crate) cache: Option<PathBuf>,

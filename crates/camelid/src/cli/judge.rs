@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{EngineArgs, MachineArgs, WeightArgs};
+use super::{EngineArgs, MachineArgs, ServerArgs, WeightArgs};
 
 const CERTIFY_EXAMPLES: &str = "\
 Examples:
@@ -66,12 +66,8 @@ pub(crate) struct JudgeArgs {
     /// mt-bench, mt-bench-reference, mt-bench-single, alpaca-eval, ai-feedback
     #[arg(long, default_value = "rules")]
     pub(crate) strategy: String,
-    /// Ask the OpenAI-compatible server at this address, up to and with its /v1; its key is read from `OPENAI_API_KEY`
-    #[arg(long, value_name = "URL")]
-    pub(crate) server: Option<String>,
-    /// Requests that the server is asked at once
-    #[arg(long, default_value_t = 32)]
-    pub(crate) concurrency: usize,
+    #[command(flatten)]
+    pub(crate) remote: ServerArgs,
     /// Where the log-probabilities of verdicts come from; forced for a model here and reported for a server when left out
     #[arg(long, value_enum)]
     pub(crate) log_probs: Option<LogProbChoice>,

@@ -10,6 +10,7 @@ mod evaluate;
 mod generation;
 mod judge;
 mod sandbox;
+mod server;
 
 use crate::recipe::MomentSpec;
 pub(crate) use bench_serve::BenchServeArgs;
@@ -24,6 +25,7 @@ pub(crate) use judge::{
     LogProbChoice,
 };
 pub(crate) use sandbox::SandboxArgs;
+pub(crate) use server::ServerArgs;
 
 const EXAMPLES: &str = "\
 Examples:

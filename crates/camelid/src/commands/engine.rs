@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
+use camelid_generate::client::Totals;
 use camelid_generate::engine::{EngineService, Limits};
 use camelid_model::{Generate, Transformer, TransformerOptions, Tuning};
 use camelid_text::Text;
@@ -48,4 +49,43 @@ pub(crate) fn start(
     let text = Arc::new(text);
     let service = EngineService::start(Box::new(engine), Arc::clone(&text), limits, args.queue.max(1));
     Ok((Arc::new(service.context("the engine's thread cannot be started")?), text))
+}
+
+/// What asking a server took that a user may want to know of; nothing where all went smoothly and costs nothing.
+pub(crate) fn spent(totals: &Totals) -> Option<String> {
+    let mut parts = Vec::new();
+    if totals.retries > 0 {
+        parts.push(format!("{} attempts were repeated", totals.retries));
+    }
+    if totals.cost > 0.0 {
+        let Totals { prompt_tokens, completion_tokens, cost, unmetered, .. } = totals;
+        parts.push(format!("{prompt_tokens} prompt and {completion_tokens} answer tokens cost {cost:.4}"));
+        if *unmetered > 0 {
+            parts.push(format!("{unmetered} answers whose tokens the server did not count are not in that"));
+        }
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_and_repeated_attempts_are_told() {
+        assert_eq!(spent(&Totals { answered: 3, prompt_tokens: 9, ..Totals::default() }), None);
+        let totals = Totals {
+            retries: 2,
+            prompt_tokens: 9,
+            completion_tokens: 1,
+            cost: 0.25,
+            unmetered: 1,
+            ..Totals::default()
+        };
+        let said = spent(&totals).unwrap();
+        assert!(
+            said.starts_with("2 attempts were repeated; 9 prompt and 1 answer tokens cost 0.2500; 1 answers"),
+            "{said}"
+        );
+    }
 }

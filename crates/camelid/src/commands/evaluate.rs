@@ -1,6 +1,7 @@
 //! `camelid evaluate`: benchmarks, asked of a model here or behind a server.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, bail, ensure};
@@ -14,15 +15,13 @@ use camelid_model::{Transformer, TransformerOptions, Tuning};
 use camelid_text::Text;
 use serde_json::{Map, Value as Json, json};
 
+use super::engine::spent;
 use crate::cli::{EvaluateArgs, ExemplarChoice, SampleArgs, WeightChoice};
 use crate::evaluations::{
     Cached, Local, Pace, Programs, Remote, RewardRater, Stoppable, Store, TaskData, objections, read_task_data,
     summary, text_table,
 };
 use crate::{machine, models, weights_hash};
-
-/// Holds the key of a server that is asked.
-const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// Of several answers to an item: what votes are usually taken from (Wang 2022, arXiv 2203.11171).
 const TEMPERATURE: f32 = 0.7;
@@ -61,8 +60,12 @@ pub(crate) fn evaluate(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result
     let mut programs = needs_programs.then(|| Programs::open(&args.python, args.best_effort)).transpose()?;
     let mut rater = RewardRater::open(&args.sample, args.batch_tokens, &args.machine)?;
     let model = args.model.as_deref().unwrap_or_default();
-    let (answerer, identity, has_template, template) = match &args.server {
-        Some(url) => remote(args, url, model)?,
+    let mut asked = None;
+    let (answerer, identity, has_template, template) = match args.remote.settings(model) {
+        Some(settings) => {
+            let generator = Arc::new(RemoteGenerator::new(RemoteSettings { token_ids: true, ..settings })?);
+            remote(asked.insert(generator))
+        }
         None => local(args, model)?,
     };
     let mut answerer = Stoppable { inner: answerer, stop };
@@ -85,6 +88,9 @@ pub(crate) fn evaluate(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result
             return Ok(None);
         }
     }
+    if let Some(spent) = asked.and_then(|generator| spent(&generator.totals())) {
+        eprintln!("{spent}");
+    }
     let named: Vec<&str> = planned.iter().map(|planned| planned.task.name()).collect();
     let mut shown = store.evaluation.clone();
     shown.tasks.retain(|task| named.contains(&task.task.as_str()));
@@ -94,7 +100,7 @@ pub(crate) fn evaluate(args: &EvaluateArgs, stop: &AtomicBool) -> anyhow::Result
 /// The tasks, each once, and nothing that could not be asked: found out before any model is loaded.
 pub(crate) fn open_tasks(args: &EvaluateArgs) -> anyhow::Result<Vec<Task>> {
     for (flag, value) in
-        [("--batch", args.batch), ("--batch-tokens", args.batch_tokens), ("--concurrency", args.concurrency)]
+        [("--batch", args.batch), ("--batch-tokens", args.batch_tokens), ("--concurrency", args.remote.concurrency)]
     {
         ensure!(value > 0, "{flag} is 0\n  fix: use a number from 1 up");
     }
@@ -231,7 +237,7 @@ fn described(args: &EvaluateArgs) -> Map<String, Json> {
     }) else {
         return Map::new();
     };
-    if args.server.is_none() {
+    if args.remote.server.is_none() {
         options
             .insert("compute".into(), json!(format!("{:?}", machine::precision(args.machine.compute)).to_lowercase()));
         options.insert(
@@ -278,18 +284,10 @@ fn local(args: &EvaluateArgs, model: &str) -> anyhow::Result<Opened> {
     Ok((Box::new(local), identity.finalize().to_hex()[..32].to_owned(), has_template, template))
 }
 
-fn remote(args: &EvaluateArgs, url: &str, model: &str) -> anyhow::Result<Opened> {
-    let key_variable = std::env::var_os(KEY_VARIABLE).filter(|key| !key.is_empty()).map(|_| KEY_VARIABLE.to_owned());
-    let settings = RemoteSettings {
-        concurrency: args.concurrency,
-        key_variable,
-        token_ids: true,
-        ..RemoteSettings::new(url, model)
-    };
-    let generator = RemoteGenerator::new(settings)?;
+fn remote(generator: &Arc<RemoteGenerator>) -> Opened {
     let identity = blake3::hash(generator.identity().as_bytes()).to_hex()[..32].to_owned();
     // Whether there is a template the server knows; it says so itself when it is asked for a chat without one.
-    Ok((Box::new(Remote { generator }), identity, true, None))
+    (Box::new(Remote { generator: Arc::clone(generator) }), identity, true, None)
 }
 
 fn list() -> anyhow::Result<String> {

@@ -10,8 +10,8 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use camelid_generate::Sampling;
 use camelid_generate::client::{
-    BeamGenerator, CachedGenerator, GenerateError, Generated, Generator, Prompt, RemoteGenerator, RemoteSettings,
-    ResponseCache, ServiceGenerator,
+    BeamGenerator, CachedGenerator, GenerateError, Generated, Generator, Prompt, RemoteGenerator, ResponseCache,
+    ServiceGenerator,
 };
 use camelid_generate::engine::{BeamSearch, EarlyStopping};
 use camelid_generate::protocol::{Decoding, Input};
@@ -21,9 +21,6 @@ use serde_json::Value as Json;
 
 use super::engine;
 use crate::cli::{BeamArgs, EarlyStoppingChoice, GenerateArgs};
-
-/// Holds the key of a server that is asked.
-const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// A line of the output.
 #[derive(Serialize, Deserialize)]
@@ -92,6 +89,9 @@ pub(crate) fn run(args: &GenerateArgs) -> anyhow::Result<()> {
         totals.cached,
         args.out.display()
     );
+    if let Some(spent) = engine::spent(&totals) {
+        eprintln!("{spent}");
+    }
     if failed > 0 {
         bail!("{failed} prompts have no answer\n  fix: see the messages above; the same command asks for these only");
     }
@@ -123,13 +123,9 @@ fn decoding(args: &GenerateArgs) -> Decoding {
 }
 
 fn generator(args: &GenerateArgs) -> anyhow::Result<Box<dyn Generator>> {
-    let inner: Box<dyn Generator> = if let Some(url) = &args.server {
-        ensure!(args.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
-        let settings = RemoteSettings::new(url.as_str(), args.model.as_str());
-        // A server on one's own machine asks for no key.
-        let key_variable =
-            std::env::var_os(KEY_VARIABLE).filter(|key| !key.is_empty()).map(|_| KEY_VARIABLE.to_owned());
-        Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, key_variable, ..settings })?)
+    let inner: Box<dyn Generator> = if let Some(settings) = args.remote.settings(&args.model) {
+        ensure!(settings.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
+        Box::new(RemoteGenerator::new(settings)?)
     } else if let Some(search) = search(args) {
         let (samples, beams) = (args.samples, search.beams);
         ensure!(

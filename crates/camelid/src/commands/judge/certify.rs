@@ -146,6 +146,7 @@ fn asked(args: &CertifyArgs, items: &[Item]) -> anyhow::Result<Verdicts> {
         items.iter().map(|item| item.case.clone()).chain(attacks.iter().flatten().cloned()).collect();
     let judge: Judge<'_> = opened.judge();
     let judgements = ask::ask(&judge, &hash, &cases, &[], &path)?;
+    opened.tell();
     let mut assessed = judgements.into_iter().map(|judgement| judgement.assessment);
     let of_items = assessed.by_ref().take(items.len()).collect();
     let attacks = attacks.map(|cases| {

@@ -33,6 +33,7 @@ pub(super) fn run(args: &JudgeCompareArgs) -> anyhow::Result<ExitCode> {
     }
     let models = vec![[name(&args.first), name(&args.second)]; cases.len()];
     let mut judgements = ask::ask(&opened.judge(), &hash, &cases, &models, &args.out)?;
+    opened.tell();
     if let Some(path) = &args.decided {
         let decided = decide(&mut judgements, &read_decisions(path)?);
         eprintln!("{decided} pairs were decided by people");

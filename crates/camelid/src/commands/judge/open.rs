@@ -5,16 +5,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use camelid_generate::Sampling;
-use camelid_generate::client::{Generator, RemoteGenerator, RemoteSettings, ServiceGenerator};
+use camelid_generate::client::{Generator, RemoteGenerator, ServiceGenerator};
 use camelid_judge::certify::{Certificate, Standing};
 use camelid_judge::{Asker, Identity, Judge, LogProbs, Strategy, by_name};
 
 use crate::cli::{JudgeArgs, LogProbChoice};
 use crate::commands::engine;
 use crate::{models, weights_hash};
-
-/// Holds the key of a server that is asked.
-const KEY_VARIABLE: &str = "OPENAI_API_KEY";
 
 /// A model under a strategy.
 pub(super) struct Opened {
@@ -31,6 +28,13 @@ impl Opened {
         self.strategy.as_ref()
     }
 
+    /// Says what asking has cost, where that is known.
+    pub(super) fn tell(&self) {
+        if let Some(spent) = engine::spent(&self.generator.totals()) {
+            eprintln!("{spent}");
+        }
+    }
+
     /// The same model and settings under another strategy.
     pub(super) fn judge_with<'s>(&'s self, strategy: &'s dyn Strategy) -> Judge<'s> {
         let asker = Asker { generator: self.generator.as_ref(), log_probs: self.log_probs, seed: self.seed };
@@ -45,20 +49,17 @@ impl Opened {
 /// The judge; models here and servers are opened alike.
 pub(super) fn open(model: &str, args: &JudgeArgs) -> anyhow::Result<Opened> {
     let strategy = by_name(&args.strategy)?;
-    let log_probs = match (args.log_probs, &args.server) {
+    let log_probs = match (args.log_probs, &args.remote.server) {
         (Some(LogProbChoice::Forced), _) | (None, None) => LogProbs::Forced,
         (Some(LogProbChoice::Reported), _) | (None, Some(_)) => LogProbs::Reported,
         (Some(LogProbChoice::Unused), _) => LogProbs::Unused,
     };
     let settings = format!("{log_probs:?}, seed {}", args.seed).to_lowercase();
     let mut identity = Identity::new(model, strategy.as_ref(), settings);
-    let generator: Box<dyn Generator> = if let Some(url) = &args.server {
-        ensure!(args.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
-        let key_variable =
-            std::env::var_os(KEY_VARIABLE).filter(|key| !key.is_empty()).map(|_| KEY_VARIABLE.to_owned());
-        let settings = RemoteSettings::new(url.as_str(), model);
-        identity.server = Some(url.clone());
-        Box::new(RemoteGenerator::new(RemoteSettings { concurrency: args.concurrency, key_variable, ..settings })?)
+    let generator: Box<dyn Generator> = if let Some(settings) = args.remote.settings(model) {
+        ensure!(settings.concurrency > 0, "--concurrency is 0\n  fix: ask at least one question at a time");
+        identity.server.clone_from(&args.remote.server);
+        Box::new(RemoteGenerator::new(settings)?)
     } else {
         let loaded = models::open(model, &mut |_| ())?;
         ensure!(!loaded.has_value_head(), "{model} is a reward model\n  fix: score answers with camelid score");

@@ -45,6 +45,7 @@ pub(super) fn run(args: &JudgeRankArgs) -> anyhow::Result<ExitCode> {
         bail!(open::not_certified(&args.model, &args.judge.strategy, &objections));
     }
     let judgements = ask::ask(&opened.judge(), &hash, &cases, &models, &args.out)?;
+    opened.tell();
     let matched = |(&[first, second], judgement): (&[usize; 2], Judgement)| Match { first, second, judgement };
     let matches: Vec<Match> = players.iter().zip(judgements).map(matched).collect();
     let found = rank(&matches, names.len(), args.judge.seed);

@@ -30,6 +30,7 @@ pub(super) fn run(args: &JudgeRateArgs) -> anyhow::Result<ExitCode> {
     }
     let strategy = Alone(opened.strategy());
     let judgements = ask::ask(&opened.judge_with(&strategy), &hash, &cases, &[], &args.out)?;
+    opened.tell();
     let found = rate(&judgements, range);
     if args.json {
         let report = json!({

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use camelid_eval::task::{Answer, Answerer, Context, Failure, FailureKind, Likelihood, Reply, Request};
 use camelid_generate::client::{GenerateError, Generated, Generator, Prompt, RemoteGenerator};
@@ -12,7 +13,7 @@ use super::message;
 /// Log-likelihoods need `prompt_logprobs`, which vLLM, SGLang and `camelid serve` report. The server says how many tokens a
 /// context has, so that no tokenizer is needed here.
 pub(crate) struct Remote {
-    pub(crate) generator: RemoteGenerator,
+    pub(crate) generator: Arc<RemoteGenerator>,
 }
 
 /// Requests scored between two reports, so that an interruption loses little.
