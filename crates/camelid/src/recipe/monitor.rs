@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RecipeError;
 use super::expert_iteration::ExpertIterationPlan;
-use super::resolve::Objective;
+use super::plan::Objective;
 use super::rewards::{RewardSpec, TermPlan, needs_expected, refuse_per_step, resolve_rewards};
 use super::sources::{DataSource, resolve_sources};
 use super::spec::{Sources, StageKind, StageSpec};

@@ -5,7 +5,7 @@ use camelid_model::{MomentType, Tuning};
 use camelid_train::Reduction;
 use serde_json::{Value as Json, json};
 
-use super::resolve::{Objective, Plan, Stage, StagePlan};
+use super::plan::{Objective, Plan, Stage, StagePlan};
 
 /// Everything but the stages.
 pub(crate) fn plan_view(plan: &Plan) -> Json {
