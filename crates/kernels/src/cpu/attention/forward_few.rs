@@ -99,8 +99,12 @@ fn columns_of(rows: &[&[bf16]; LANES], pairs: usize, to: &mut [u32], width: usiz
     for first in (0..pairs).step_by(LANES) {
         let count = LANES.min(pairs - first);
         let mask = ((1_u32 << count) - 1) as __mmask16;
-        // SAFETY: the mask stops at the row's last word.
-        let block = rows.map(|row| unsafe { _mm512_maskz_loadu_epi32(mask, words_of(row).add(first).cast()) });
+        // A loop, as a closure would be a call for each row.
+        let mut block = [_mm512_setzero_si512(); LANES];
+        for (words, row) in block.iter_mut().zip(rows) {
+            // SAFETY: the mask stops at the row's last word.
+            *words = unsafe { _mm512_maskz_loadu_epi32(mask, words_of(row).add(first).cast()) };
+        }
         for (pair, words) in transpose(&block).into_iter().enumerate().take(count) {
             // SAFETY: checked above.
             unsafe { _mm512_storeu_si512(to.as_mut_ptr().add((first + pair) * width).cast(), words) };
