@@ -200,7 +200,8 @@ fn whole(answered: &Answered) -> Result<TurnedAway, Failure> {
         let told = answered.text.to_ascii_lowercase().contains("retry-after:");
         return if told { Ok(1) } else { failed("429 without Retry-After", answered.text.clone()) };
     }
-    if answered.text.contains("data: [DONE]") && !answered.text.contains("\"error\"") {
+    // An event that is an error; an answer may well say the word.
+    if answered.text.contains("data: [DONE]") && !answered.text.contains("data: {\"error\"") {
         return Ok(0);
     }
     failed(
@@ -242,4 +243,17 @@ fn wrong_type(number: usize) -> (&'static str, Json) {
         ("stop_token_ids", json!(["a"])),
     ];
     cases[number % cases.len()].clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_whole_whatever_it_says() {
+        let stream = |events: &str| Answered { status: 200, text: format!("HTTP/1.1 200 OK\r\n\r\n{events}") };
+        assert_eq!(whole(&stream("data: {\"content\":\"error\"}\n\ndata: [DONE]\n\n")).ok(), Some(0));
+        assert!(whole(&stream("data: {\"content\":\"so\"}\n\n")).is_err());
+        assert!(whole(&stream("data: {\"error\":{\"message\":\"no\"}}\n\ndata: [DONE]\n\n")).is_err());
+    }
 }
