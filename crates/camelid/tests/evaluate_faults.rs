@@ -7,39 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
-use support::Workshop;
+use support::digits;
 use support::server::{Server, ended, said};
-
-const TASK: &str = r#"
-name = "digits"
-version = 1
-title = "A number that the question holds"
-axis = "reasoning"
-licence = "MIT"
-get = "write digits.jsonl into DATA"
-
-[[source]]
-evaluate = "test"
-files = { test = "digits.jsonl" }
-
-[prompt]
-item = "{{ question }}"
-format = "chat"
-
-[score]
-kind = "generation"
-extract = "number"
-max_tokens = 6
-"#;
-
-fn workshop(items: usize) -> Workshop {
-    let workshop = Workshop::new();
-    workshop.write("digits.toml", TASK);
-    let row =
-        |index: usize| json!({"question": format!("Say {index}."), "answer": index.to_string()}).to_string() + "\n";
-    workshop.write("digits.jsonl", (0..items).map(row).collect::<String>());
-    workshop
-}
 
 fn evaluate<'a>(server: &'a Server, concurrency: &'a str) -> [&'a str; 11] {
     let address = server.address.as_str();
@@ -66,7 +35,7 @@ fn index(body: &str) -> usize {
 
 #[test]
 fn failures_are_counted_by_kind_and_asked_again() {
-    let workshop = workshop(8);
+    let workshop = digits(8);
     let (mended, busy) = (Arc::new(AtomicBool::new(false)), AtomicUsize::new(0));
     let heard = Arc::clone(&mended);
     let refused = |message: &str| (400, json!({"error": {"message": message}}).to_string());
@@ -113,7 +82,7 @@ fn failures_are_counted_by_kind_and_asked_again() {
 
 #[test]
 fn what_was_answered_before_a_kill_is_not_asked_again() {
-    let workshop = workshop(40);
+    let workshop = digits(40);
     let slow = Arc::new(AtomicBool::new(true));
     let heard = Arc::clone(&slow);
     let server = Server::new(move |body| {

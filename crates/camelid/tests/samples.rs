@@ -3,38 +3,7 @@
 mod support;
 
 use serde_json::{Value as Json, json};
-use support::Workshop;
-
-const TASK: &str = r#"
-name = "digits"
-version = 1
-title = "A number that the question holds"
-axis = "reasoning"
-licence = "MIT"
-get = "write digits.jsonl into DATA"
-
-[[source]]
-evaluate = "test"
-files = { test = "digits.jsonl" }
-
-[prompt]
-item = "{{ question }}\nAnswer:"
-format = "auto"
-
-[score]
-kind = "generation"
-extract = "number"
-max_tokens = 6
-"#;
-
-fn workshop() -> Workshop {
-    let workshop = Workshop::new();
-    workshop.write("digits.toml", TASK);
-    let rows = (0..8)
-        .map(|index| json!({"question": format!("Say {index}."), "answer": index.to_string()}).to_string() + "\n");
-    workshop.write("digits.jsonl", rows.collect::<String>());
-    workshop
-}
+use support::{Workshop, digits};
 
 const EVALUATE: [&str; 11] =
     ["evaluate", "model", "--tasks", "digits.toml", "--data", ".", "--out", "e", "--compute", "f32", "--restart"];
@@ -50,7 +19,7 @@ fn figure<'a>(results: &'a Json, name: &str) -> &'a Json {
 
 #[test]
 fn samples_are_kept_and_vote() {
-    let workshop = workshop();
+    let workshop = digits(8);
     // Hardly any answer of a model of noise is a number, so that the score is void and the exit code says so.
     let sampled = [&EVALUATE[..], &["--samples", "4", "--temperature", "1.5"]].concat();
     workshop.run(&sampled);
@@ -73,7 +42,7 @@ fn samples_are_kept_and_vote() {
 
 #[test]
 fn a_reward_model_chooses() {
-    let workshop = workshop();
+    let workshop = digits(8);
     let rows: String = (0..16)
         .map(|i| {
             let prompt = json!([{"role": "user", "content": format!("Say {i}.")}]);
@@ -104,7 +73,7 @@ fn a_reward_model_chooses() {
 
 #[test]
 fn hints_ask_again() {
-    let workshop = workshop();
+    let workshop = digits(8);
     workshop.run(&[&EVALUATE[..], &["--hints", "3"]].concat());
     let items = workshop.read("e/items/digits.jsonl");
     let item: Json = serde_json::from_str(items.lines().next().unwrap()).unwrap();
@@ -113,7 +82,7 @@ fn hints_ask_again() {
 
 #[test]
 fn refusals_name_the_flag() {
-    let workshop = workshop();
+    let workshop = digits(8);
     for (flags, expected) in [
         (&["--samples", "1"][..], "--samples is below 2"),
         (&["--samples", "3", "--temperature", "0"], "--temperature is 0"),

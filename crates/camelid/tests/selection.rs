@@ -24,13 +24,7 @@ fn workshop() -> Workshop {
 
 /// Runs it and returns what it said and its steps.
 fn run(workshop: &Workshop, kind: &str, lines: &str) -> (String, Vec<Json>) {
-    workshop.write("recipe.toml", recipe(kind, lines));
-    let output = workshop.run(&["run", "recipe.toml", "--restart"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{lines}: {said}");
-    let metrics = workshop.read("runs/tiny/metrics.jsonl");
-    let lines = metrics.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
-    (said, lines.filter(|line| line["reward"].is_number()).collect())
+    workshop.train(&recipe(kind, lines), "reward")
 }
 
 #[test]

@@ -50,13 +50,7 @@ fn reward(lines: &str) -> String {
 }
 
 fn run(workshop: &Workshop, kind: &str, lines: &str) -> (String, Vec<Json>) {
-    workshop.write("recipe.toml", recipe(kind, lines));
-    let output = workshop.run(&["run", "recipe.toml", "--restart"]);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{lines}: {said}");
-    let metrics = workshop.read("runs/tiny/metrics.jsonl");
-    let lines = metrics.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
-    (said, lines.filter(|line| line["rewards/steps/mean"].is_number()).collect())
+    workshop.train(&recipe(kind, lines), "rewards/steps/mean")
 }
 
 /// What `camelid score` says of the solution up to each step decides what an answer is given.

@@ -84,6 +84,18 @@ impl Workshop {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Runs `recipe.toml` anew; what it said, and the lines of its metrics that have `figure`.
+    #[track_caller]
+    pub(crate) fn train(&self, recipe: &str, figure: &str) -> (String, Vec<Json>) {
+        self.write("recipe.toml", recipe);
+        let output = self.run(&["run", "recipe.toml", "--restart"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{recipe}: {said}");
+        let metrics = self.read("runs/tiny/metrics.jsonl");
+        let lines = metrics.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        (said, lines.filter(|line| line[figure].is_number()).collect())
+    }
+
     /// What a command that must fail says, with this folder's name taken out.
     #[track_caller]
     pub(crate) fn fail(&self, arguments: &[&str]) -> String {
@@ -96,6 +108,38 @@ impl Workshop {
         assert_eq!(output.status.code(), Some(1), "{errors}");
         errors
     }
+}
+
+const DIGITS: &str = r#"
+name = "digits"
+version = 1
+title = "A number that the question holds"
+axis = "reasoning"
+licence = "MIT"
+get = "write digits.jsonl into DATA"
+
+[[source]]
+evaluate = "test"
+files = { test = "digits.jsonl" }
+
+[prompt]
+item = "{{ question }}"
+format = "chat"
+
+[score]
+kind = "generation"
+extract = "number"
+max_tokens = 6
+"#;
+
+/// With the benchmark `digits.toml`: so many items, each asking for its own number.
+pub(crate) fn digits(items: usize) -> Workshop {
+    let workshop = Workshop::new();
+    workshop.write("digits.toml", DIGITS);
+    let row =
+        |index: usize| json!({"question": format!("Say {index}."), "answer": index.to_string()}).to_string() + "\n";
+    workshop.write("digits.jsonl", (0..items).map(row).collect::<String>());
+    workshop
 }
 
 /// The recipe of the workshop with further lines in its stage.

@@ -8,6 +8,7 @@
 //! **Source.** Wang 2022 (arXiv 2203.11171) for votes, Chen 2021 (arXiv 2107.03374) eq. 1 for pass@k, Fu 2022 (arXiv 2210.00720) for
 //! complexity, Cobbe 2021 (arXiv 2110.14168) and Lightman 2023 (arXiv 2305.20050) for raters.
 
+use camelid_objectives::selection::best_of_n;
 use camelid_objectives::selection::pass_at_k::pass_at_k;
 use serde_json::{Value as Json, json};
 
@@ -15,7 +16,7 @@ use super::Scored;
 use super::definition::Scoring;
 use super::scored::rung_name;
 use crate::aggregation::complexity::{complexity_vote, steps};
-use crate::aggregation::samples::{best_of, majority, weighted_majority};
+use crate::aggregation::samples::{majority, weighted_majority};
 use crate::results::Status;
 
 /// The figures pass@k that are told where there are as many answers.
@@ -63,20 +64,14 @@ pub(super) fn combine(scoring: &Scoring, samples: &[Scored], ratings: Option<&[f
         scored.also.insert("longer_half_vote", verdict(complexity_vote(&by_steps, samples.len().div_ceil(2))));
     }
     if let Some(ratings) = ratings {
-        scored.also.insert(
-            "best_of_n",
-            (f64::from(u8::from(best_of(&places(samples), ratings).is_some_and(|best| is_right(&samples[best])))), 1.0),
-        );
+        // The best one counts as wrong where it could not be read: its number was given without looking.
+        let best = best_of_n::best(ratings).is_some_and(|best| is_right(&samples[best]));
+        scored.also.insert("best_of_n", (f64::from(u8::from(best)), 1.0));
         let probabilities: Vec<f64> = ratings.iter().map(|rating| 1.0 / (1.0 + (-rating).exp())).collect();
         scored.also.insert("weighed_vote", verdict(weighted_majority(&answers, &probabilities)));
     }
     scored.details.insert("samples".into(), Json::Array(listed()));
     scored
-}
-
-/// Each sample as its own answer, so that the best one is found even where it could not be read.
-fn places(samples: &[Scored]) -> Vec<Option<usize>> {
-    (0..samples.len()).map(Some).collect()
 }
 
 fn shown(sample: &Scored, rating: Option<f64>) -> Json {
