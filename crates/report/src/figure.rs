@@ -263,7 +263,7 @@ impl Histogram {
         let width = round_up(if high > low { (high - low) / bins as f64 } else { 1.0 });
         let low = (low / width).floor() * width;
         // One more, as rounding may have moved the first edge down; a range that is lost in its values' digits has one bin.
-        let bins = (((high - low) / width).floor() as usize + 1).min(bins + 1);
+        let bins = (((high - low) / width).floor() as usize).saturating_add(1).min(bins + 1);
         let mut counts = vec![vec![0.0; bins]; sets.len()];
         for ((_, values), counts) in sets.iter().zip(&mut counts) {
             for value in values.iter().filter(|value| value.is_finite()) {
