@@ -76,7 +76,8 @@ struct Drawing<'a> {
 impl Drawing<'_> {
     /// Whether the axes have a place for it.
     fn has_place(&self, x: f64, y: f64) -> bool {
-        let on = |axis: &Axis, value: f64| value.is_finite() && (axis.scale == Scale::Linear || value > 0.0);
+        let on =
+            |axis: &Axis, value: f64| crate::number::is_drawable(value) && (axis.scale == Scale::Linear || value > 0.0);
         on(self.x, x) && on(self.y, y)
     }
 
@@ -156,7 +157,7 @@ impl Drawing<'_> {
         if bars.iter().any(|bar| bar.interval.is_some()) {
             let error = |bar: &&Bar| {
                 let (low, high) = bar.interval.unwrap_or((bar.value, bar.value));
-                let arm = |length: f64| if length.is_finite() { length.max(0.0) } else { 0.0 };
+                let arm = |length: f64| if crate::number::is_drawable(length) { length.max(0.0) } else { 0.0 };
                 (arm(bar.value - low), arm(high - bar.value))
             };
             plot = plot.with_asymmetric_error(bars.iter().map(error)).with_error_color("currentColor");
@@ -178,7 +179,7 @@ impl Drawing<'_> {
                 let measured = drawn(value);
                 let (low, high) = measured.and_then(|measured| measured.interval).unwrap_or((f64::NAN, f64::NAN));
                 let value = measured.map_or(0.0, |measured| measured.value);
-                let arm = |length: f64| if length.is_finite() { length.max(0.0) } else { 0.0 };
+                let arm = |length: f64| if crate::number::is_drawable(length) { length.max(0.0) } else { 0.0 };
                 errors.push((arm(value - low), arm(high - value)));
                 (value, colour(index))
             });

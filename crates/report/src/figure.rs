@@ -1,5 +1,6 @@
 //! A figure as data.
 
+use crate::number::is_drawable;
 use serde::Serialize;
 
 use crate::draw;
@@ -251,7 +252,7 @@ pub(crate) struct Histogram {
 impl Histogram {
     pub(crate) fn of(sets: &[(String, Vec<f64>)], bins: usize) -> Self {
         let bins = bins.max(1);
-        let finite = sets.iter().flat_map(|(_, values)| values).filter(|value| value.is_finite());
+        let finite = sets.iter().flat_map(|(_, values)| values).filter(|value| is_drawable(**value));
         let (low, high) =
             finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), &value| (l.min(value), h.max(value)));
         if low > high {
@@ -266,7 +267,7 @@ impl Histogram {
         let bins = (((high - low) / width).floor() as usize).saturating_add(1).min(bins + 1);
         let mut counts = vec![vec![0.0; bins]; sets.len()];
         for ((_, values), counts) in sets.iter().zip(&mut counts) {
-            for value in values.iter().filter(|value| value.is_finite()) {
+            for value in values.iter().filter(|value| is_drawable(**value)) {
                 let bin = (((value - low) / width) as usize).min(bins - 1);
                 counts[bin] += 1.0;
             }

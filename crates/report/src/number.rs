@@ -27,6 +27,11 @@ pub(crate) fn trim(number: &str) -> String {
     if trimmed == "-0" { "0".to_owned() } else { trimmed.to_owned() }
 }
 
+/// Coordinates are quotients: numbers at the ends of the range would make them infinite.
+pub(crate) fn is_drawable(value: f64) -> bool {
+    value == 0.0 || (1e-100..=1e100).contains(&value.abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::format_number;
